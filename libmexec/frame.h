@@ -1,0 +1,139 @@
+// The exec body, the local frames and the stage frame, as PROTOCOL.md has them.
+// Little-endian machines only: the structures below are the bytes.
+#ifndef MEXEC_FRAME_H
+#define MEXEC_FRAME_H
+
+#include <stdint.h>
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the local protocol is little-endian"
+#endif
+
+enum {
+	FRAME_MAGIC = 0x584d, // "MX"
+	FRAME_VERSION = 1,
+	FRAME_MAX_EXEC = 8 << 20,
+	FRAME_MAX = 64 << 10,
+};
+
+struct frame {
+	uint16_t magic;
+	uint8_t version;
+	uint8_t type;
+	uint32_t length;
+};
+
+enum frame_type {
+	FRAME_EXEC = 1,
+	FRAME_SIGNAL = 2,
+	FRAME_QUERY = 3,
+	FRAME_HERE = 16,
+	FRAME_SENT = 17,
+	FRAME_EXITED = 18,
+	FRAME_KILLED = 19,
+	FRAME_STOPPED = 20,
+	FRAME_FAILED = 21,
+	FRAME_REPLY = 22,
+};
+
+enum exec_flags {
+	EXEC_VERBOSE = 1,
+	EXEC_NO_STDIN = 2,
+	EXEC_NO_NEW_PRIVS = 4,
+	EXEC_DRIVER = 8,
+};
+
+enum { EXEC_RLIMITS = 16 };
+
+struct exec_head {
+	uint32_t head_len;
+	uint32_t flags;
+	uint32_t fds;
+	uint32_t umask;
+	int32_t nice;
+	uint32_t pgid;
+	uint64_t sigign;
+	uint64_t sigblk;
+	uint32_t uid[3];
+	uint32_t gid[3];
+	uint64_t rlimit[EXEC_RLIMITS][2];
+	uint64_t dir_dev;
+	uint64_t dir_ino;
+	int64_t dir_ctime_sec;
+	uint32_t dir_ctime_nsec;
+	uint32_t dir_taken_nsec;
+	int64_t dir_taken_sec;
+	uint64_t dir_fs;
+	uint64_t prog_dev;
+	uint64_t prog_ino;
+	uint64_t prog_size;
+	int64_t prog_mtime_sec;
+	uint32_t prog_mtime_nsec;
+	uint32_t prog_mode;
+	uint64_t prog_fs;
+	uint32_t ngroups;
+	uint32_t argc;
+	uint32_t envc;
+	uint32_t cwd_len;
+	uint32_t path_len;
+	uint32_t nodes_len;
+	uint32_t build_len;
+	uint32_t strings_len;
+	uint64_t reserved[4];
+};
+_Static_assert(sizeof(struct exec_head) == 480, "the exec body's fixed part is 480 bytes");
+
+enum stage_flags {
+	STAGE_SET_IDS = 1,
+	STAGE_CHECK_PROGRAM = 2,
+	STAGE_SAME_KERNEL = 4,
+	STAGE_ENVSETTER = 8,
+	STAGE_SUPERVISE = 16,
+	STAGE_CHECK_DIRECTORY = 32,
+};
+
+struct stage_head {
+	uint32_t length;
+	uint32_t flags;
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t ngroups;
+	uint32_t closed;
+	uint32_t envsetter_len;
+	uint32_t skew_ms;
+};
+_Static_assert(sizeof(struct stage_head) == 32, "the stage frame's fixed part is 32 bytes");
+
+struct record {
+	uint32_t step;
+	uint32_t err;
+	uint32_t detail;
+	uint32_t zero;
+};
+
+enum step {
+	STEP_FRAME = 1,
+	STEP_RLIMIT,
+	STEP_NICE,
+	STEP_GROUPS,
+	STEP_IDS,
+	STEP_CWD,
+	STEP_DIRECTORY,
+	STEP_PROGRAM,
+	STEP_ENVSETTER,
+	STEP_EXEC,
+	STEP_READY,
+	STEP_CHILD,
+	STEP_STATUS,
+	STEP_STOPPED,
+	STEP_CONTINUED,
+};
+
+struct request {
+	uint32_t op;
+	uint32_t sig;
+};
+
+enum request_op { REQUEST_SIGNAL = 1, REQUEST_SIGNAL_GROUP = 2, REQUEST_KILL = 3 };
+
+#endif

@@ -1,0 +1,102 @@
+// Package mexec is the vocabulary that all parts of mexec share: what a command is, where it may run, how it can end.
+// It holds words and no behaviour, and imports the standard library only.
+//
+// A command ends in one of three ways, and they are never mixed:
+//
+//   - execve said no: an *ExecError, the caller is still there to handle it;
+//   - the program ran and ended: a Status;
+//   - we lost it: a *LostError. Only this one is our own fault.
+package mexec
+
+import (
+	"fmt"
+	"syscall"
+	"time"
+)
+
+// NodeID names a node for the life of its cluster; it is the name in the node's certificate.
+type NodeID string
+
+// JobID numbers a job at its home daemon, from 1, for the life of that daemon.
+type JobID uint64
+
+// BuildID ties the jobs of one mpmake or mprun together. Empty: the job belongs to no build.
+type BuildID string
+
+// LostStatus is the exit status of a stub whose command mexec lost or could not run.
+// 126 and 127 stay what they are to a shell; see env(1) and timeout(1), which use 125 likewise.
+const LostStatus = 125
+
+// Status is how a program ended: it exited with Code, or died of Signal where that is not 0.
+type Status struct {
+	Code   int
+	Signal syscall.Signal
+	Core   bool
+}
+
+func (s Status) String() string {
+	if s.Signal != 0 {
+		return fmt.Sprintf("signal %d (%v)", int(s.Signal), s.Signal)
+	}
+	return fmt.Sprintf("exit status %d", s.Code)
+}
+
+// Usage is what a program and its waited-for children consumed, as wait4(2) gives it.
+type Usage struct {
+	User, System time.Duration
+	MaxRSS       int64 // KiB
+}
+
+// ExecError is execve's own error, or that of a step that execve's meaning includes (the working directory, a limit).
+type ExecError struct {
+	Op    string // "execve", "chdir", "setrlimit" …
+	Path  string
+	Errno syscall.Errno
+}
+
+func (e *ExecError) Error() string { return e.Op + " " + e.Path + ": " + e.Errno.Error() }
+
+func (e *ExecError) Unwrap() error { return e.Errno }
+
+// LostError says that a command may have run and that nobody will ever know how it ended.
+type LostError struct {
+	Job   JobID
+	Node  NodeID
+	Cause error
+}
+
+func (e *LostError) Error() string {
+	return fmt.Sprintf("job %d on %s: lost: %v", e.Job, e.Node, e.Cause)
+}
+
+func (e *LostError) Unwrap() error { return e.Cause }
+
+// NodeState is what this node thinks of another.
+type NodeState string
+
+const (
+	Up      NodeState = "up"      // may get jobs
+	Down    NodeState = "down"    // gossip or the link says it is gone
+	Skewed  NodeState = "skewed"  // its clock is too far from ours
+	Refused NodeState = "refused" // our certificate or address is not welcome there
+	Self    NodeState = "self"    // this node
+)
+
+// Node is one row of the view that a node has of its cluster.
+type Node struct {
+	Number  int           `json:"number"` // from 1, given when the node joined; NODES uses it
+	Name    NodeID        `json:"name"`
+	Addr    string        `json:"addr"` // host:port of its link
+	State   NodeState     `json:"state"`
+	Slots   int           `json:"slots"`
+	Busy    int           `json:"busy"`
+	Load    float64       `json:"load"`      // one-minute load average
+	Offset  time.Duration `json:"offset_ns"` // its clock minus ours
+	Version string        `json:"version"`
+	Arch    string        `json:"arch"`
+	Boot    string        `json:"boot"` // boot id of its kernel
+	Why     string        `json:"why,omitempty"`
+}
+
+// Version is this release.
+const Version = "0.1.0"
