@@ -79,7 +79,8 @@ struct exec_head {
 	uint32_t nodes_len;
 	uint32_t build_len;
 	uint32_t strings_len;
-	uint64_t reserved[4];
+	uint32_t ppid;
+	uint32_t reserved[7];
 };
 _Static_assert(sizeof(struct exec_head) == 480, "the exec body's fixed part is 480 bytes");
 

@@ -28,7 +28,8 @@ type Stdio int32
 const (
 	Stdio_STDIO_CLOSED Stdio = 0
 	Stdio_STDIO_NULL   Stdio = 1 // /dev/null: opened on the worker, nothing is relayed
-	Stdio_STDIO_STREAM Stdio = 2 // relayed
+	Stdio_STDIO_STREAM Stdio = 2 // relayed; of stdin at most one page more than the program has read
+	Stdio_STDIO_FILE   Stdio = 3 // a regular file, relayed in larger pieces: what was not read is given back by lseek
 )
 
 // Enum value maps for Stdio.
@@ -37,11 +38,13 @@ var (
 		0: "STDIO_CLOSED",
 		1: "STDIO_NULL",
 		2: "STDIO_STREAM",
+		3: "STDIO_FILE",
 	}
 	Stdio_value = map[string]int32{
 		"STDIO_CLOSED": 0,
 		"STDIO_NULL":   1,
 		"STDIO_STREAM": 2,
+		"STDIO_FILE":   3,
 	}
 )
 
@@ -420,9 +423,10 @@ func (x *Beat) GetEchoReceived() int64 {
 	return 0
 }
 
+// Want is level-triggered: how many slots of this worker the home would hold in all, running jobs and unused grants included.
 type Want struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Jobs          uint32                 `protobuf:"varint,1,opt,name=jobs,proto3" json:"jobs,omitempty"` // jobs that could start on this worker now, beyond the grants held
+	Slots         uint32                 `protobuf:"varint,1,opt,name=slots,proto3" json:"slots,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -457,9 +461,9 @@ func (*Want) Descriptor() ([]byte, []int) {
 	return file_mexec_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *Want) GetJobs() uint32 {
+func (x *Want) GetSlots() uint32 {
 	if x != nil {
-		return x.Jobs
+		return x.Slots
 	}
 	return 0
 }
@@ -582,6 +586,7 @@ type Up struct {
 	Stdin         []byte                 `protobuf:"bytes,2,opt,name=stdin,proto3" json:"stdin,omitempty"`
 	StdinEof      bool                   `protobuf:"varint,3,opt,name=stdin_eof,json=stdinEof,proto3" json:"stdin_eof,omitempty"`
 	Signal        *Signal                `protobuf:"bytes,4,opt,name=signal,proto3" json:"signal,omitempty"`
+	Broken        uint32                 `protobuf:"varint,5,opt,name=broken,proto3" json:"broken,omitempty"` // 1 or 2: this descriptor has lost its reader at the caller
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -642,6 +647,13 @@ func (x *Up) GetSignal() *Signal {
 		return x.Signal
 	}
 	return nil
+}
+
+func (x *Up) GetBroken() uint32 {
+	if x != nil {
+		return x.Broken
+	}
+	return 0
 }
 
 type Start struct {
@@ -967,6 +979,7 @@ type End struct {
 	MaxRssKb      uint64                 `protobuf:"varint,6,opt,name=max_rss_kb,json=maxRssKb,proto3" json:"max_rss_kb,omitempty"`
 	Grant         uint64                 `protobuf:"varint,7,opt,name=grant,proto3" json:"grant,omitempty"` // not 0: the slot is granted again
 	LeaseMs       uint32                 `protobuf:"varint,8,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
+	StdinLeft     uint64                 `protobuf:"varint,9,opt,name=stdin_left,json=stdinLeft,proto3" json:"stdin_left,omitempty"` // bytes of stdin that were relayed but never read
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1057,6 +1070,13 @@ func (x *End) GetLeaseMs() uint32 {
 	return 0
 }
 
+func (x *End) GetStdinLeft() uint64 {
+	if x != nil {
+		return x.StdinLeft
+	}
+	return 0
+}
+
 var File_mexec_proto protoreflect.FileDescriptor
 
 const file_mexec_proto_rawDesc = "" +
@@ -1082,9 +1102,9 @@ const file_mexec_proto_rawDesc = "" +
 	"\x04Beat\x12\x12\n" +
 	"\x04sent\x18\x01 \x01(\x03R\x04sent\x12\x12\n" +
 	"\x04echo\x18\x02 \x01(\x03R\x04echo\x12#\n" +
-	"\recho_received\x18\x03 \x01(\x03R\fechoReceived\"\x1a\n" +
-	"\x04Want\x12\x12\n" +
-	"\x04jobs\x18\x01 \x01(\rR\x04jobs\"4\n" +
+	"\recho_received\x18\x03 \x01(\x03R\fechoReceived\"\x1c\n" +
+	"\x04Want\x12\x14\n" +
+	"\x05slots\x18\x01 \x01(\rR\x05slots\"4\n" +
 	"\x05Grant\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\x04R\x03ids\x12\x19\n" +
 	"\blease_ms\x18\x02 \x01(\rR\aleaseMs\"O\n" +
@@ -1092,12 +1112,13 @@ const file_mexec_proto_rawDesc = "" +
 	"\x05slots\x18\x01 \x01(\rR\x05slots\x12\x12\n" +
 	"\x04busy\x18\x02 \x01(\rR\x04busy\x12\x1d\n" +
 	"\n" +
-	"load_milli\x18\x03 \x01(\rR\tloadMilli\"\x88\x01\n" +
+	"load_milli\x18\x03 \x01(\rR\tloadMilli\"\xa0\x01\n" +
 	"\x02Up\x12%\n" +
 	"\x05start\x18\x01 \x01(\v2\x0f.mexec.v1.StartR\x05start\x12\x14\n" +
 	"\x05stdin\x18\x02 \x01(\fR\x05stdin\x12\x1b\n" +
 	"\tstdin_eof\x18\x03 \x01(\bR\bstdinEof\x12(\n" +
-	"\x06signal\x18\x04 \x01(\v2\x10.mexec.v1.SignalR\x06signal\"\xd7\x01\n" +
+	"\x06signal\x18\x04 \x01(\v2\x10.mexec.v1.SignalR\x06signal\x12\x16\n" +
+	"\x06broken\x18\x05 \x01(\rR\x06broken\"\xd7\x01\n" +
 	"\x05Start\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x14\n" +
 	"\x05grant\x18\x02 \x01(\x04R\x05grant\x12\x12\n" +
@@ -1135,7 +1156,7 @@ const file_mexec_proto_rawDesc = "" +
 	"\x05CLOCK\x10\b\x12\b\n" +
 	"\x04BUSY\x10\t\x12\r\n" +
 	"\tMALFORMED\x10\n" +
-	"\"\xca\x01\n" +
+	"\"\xe9\x01\n" +
 	"\x03End\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x16\n" +
 	"\x06signal\x18\x02 \x01(\rR\x06signal\x12\x12\n" +
@@ -1145,12 +1166,16 @@ const file_mexec_proto_rawDesc = "" +
 	"\n" +
 	"max_rss_kb\x18\x06 \x01(\x04R\bmaxRssKb\x12\x14\n" +
 	"\x05grant\x18\a \x01(\x04R\x05grant\x12\x19\n" +
-	"\blease_ms\x18\b \x01(\rR\aleaseMs*;\n" +
+	"\blease_ms\x18\b \x01(\rR\aleaseMs\x12\x1d\n" +
+	"\n" +
+	"stdin_left\x18\t \x01(\x04R\tstdinLeft*K\n" +
 	"\x05Stdio\x12\x10\n" +
 	"\fSTDIO_CLOSED\x10\x00\x12\x0e\n" +
 	"\n" +
 	"STDIO_NULL\x10\x01\x12\x10\n" +
-	"\fSTDIO_STREAM\x10\x022e\n" +
+	"\fSTDIO_STREAM\x10\x02\x12\x0e\n" +
+	"\n" +
+	"STDIO_FILE\x10\x032e\n" +
 	"\x04Node\x124\n" +
 	"\x04Link\x12\x12.mexec.v1.FromHome\x1a\x14.mexec.v1.FromWorker(\x010\x01\x12'\n" +
 	"\x03Run\x12\f.mexec.v1.Up\x1a\x0e.mexec.v1.Down(\x010\x01B\x1dZ\x1bmexec/internal/wire/mexecpbb\x06proto3"
