@@ -1,0 +1,239 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Flags of an exec body.
+const (
+	Verbose    = 1
+	NoStdin    = 2
+	NoNewPrivs = 4
+	Driver     = 8
+)
+
+const (
+	headLen  = 480
+	rlimits  = 16
+	maxLists = 1 << 16 // more groups than NGROUPS_MAX are not from a stub
+)
+
+// Time is a time stamp as the kernel gives it.
+type Time struct {
+	Sec  int64
+	Nsec uint32
+}
+
+// Directory is the fingerprint of the caller's working directory: it holds across the clients of one shared file system.
+type Directory struct {
+	Dev, Ino     uint64
+	Ctime, Taken Time
+	FS           uint64
+}
+
+// Program is the fingerprint of the file that execve is to run.
+type Program struct {
+	Dev, Ino, Size uint64
+	Mtime          Time
+	Mode           uint32
+	FS             uint64
+}
+
+// ExecBody is what only the caller can see of itself, decoded. Its byte slices alias the body that it was parsed from.
+type ExecBody struct {
+	Flags, FDs, Umask uint32
+	Nice              int32
+	Pgid, Ppid        uint32
+	SigIgn, SigBlk    uint64
+	UID, GID          [3]uint32 // real, effective, saved
+	Rlimit            [rlimits][2]uint64
+	Dir               Directory
+	Prog              Program
+	Groups            []uint32
+	Cwd, Path         []byte
+	Nodes, Build      []byte
+	Argc, Envc        int
+	Argv, Env         []byte // strings, each with its NUL
+}
+
+var errShort = errors.New("exec body: cut short")
+
+// cursor reads fixed fields; the length was checked before.
+type cursor struct{ b []byte }
+
+func (c *cursor) u32() uint32 { v := le.Uint32(c.b); c.b = c.b[4:]; return v }
+func (c *cursor) u64() uint64 { v := le.Uint64(c.b); c.b = c.b[8:]; return v }
+
+// ParseExec decodes the body of an EXEC frame.
+func ParseExec(body []byte) (*ExecBody, error) {
+	if len(body) < headLen {
+		return nil, errShort
+	}
+	c := cursor{body}
+	head := c.u32()
+	if head < headLen || uint64(head) > uint64(len(body)) {
+		return nil, fmt.Errorf("exec body: head of %d bytes in a body of %d", head, len(body))
+	}
+	e := &ExecBody{Flags: c.u32(), FDs: c.u32(), Umask: c.u32(), Nice: int32(c.u32()), Pgid: c.u32()}
+	e.SigIgn, e.SigBlk = c.u64(), c.u64()
+	for i := range e.UID {
+		e.UID[i] = c.u32()
+	}
+	for i := range e.GID {
+		e.GID[i] = c.u32()
+	}
+	for i := range e.Rlimit {
+		e.Rlimit[i] = [2]uint64{c.u64(), c.u64()}
+	}
+	d := &e.Dir
+	d.Dev, d.Ino = c.u64(), c.u64()
+	d.Ctime = Time{int64(c.u64()), c.u32()}
+	d.Taken.Nsec = c.u32()
+	d.Taken.Sec = int64(c.u64())
+	d.FS = c.u64()
+	p := &e.Prog
+	p.Dev, p.Ino, p.Size = c.u64(), c.u64(), c.u64()
+	p.Mtime = Time{int64(c.u64()), c.u32()}
+	p.Mode, p.FS = c.u32(), c.u64()
+	ngroups, argc, envc := c.u32(), c.u32(), c.u32()
+	var lens [4]uint32
+	for i := range lens {
+		lens[i] = c.u32()
+	}
+	strs := c.u32()
+	e.Ppid = c.u32()
+
+	rest := body[head:]
+	if ngroups > maxLists || uint64(len(rest)) < 4*uint64(ngroups) {
+		return nil, errShort
+	}
+	if ngroups > 0 {
+		e.Groups = make([]uint32, ngroups)
+		for i := range e.Groups {
+			e.Groups[i] = le.Uint32(rest[4*i:])
+		}
+		rest = rest[4*ngroups:]
+	}
+	for i, to := range []*[]byte{&e.Cwd, &e.Path, &e.Nodes, &e.Build} {
+		s, r, err := cutString(rest, lens[i])
+		if err != nil {
+			return nil, err
+		}
+		*to, rest = s, r
+	}
+	if uint64(len(rest)) != uint64(strs) {
+		return nil, fmt.Errorf("exec body: %d bytes of strings, said %d", len(rest), strs)
+	}
+	argv, ok := cutStrings(rest, argc)
+	if !ok {
+		return nil, errShort
+	}
+	env, ok := cutStrings(rest[argv:], envc)
+	if !ok || argv+env != len(rest) {
+		return nil, fmt.Errorf("exec body: the strings are not %d arguments and %d variables", argc, envc)
+	}
+	e.Argc, e.Envc = int(argc), int(envc)
+	e.Argv, e.Env = rest[:argv], rest[argv:]
+	if e.FDs > 7 || len(e.Cwd) == 0 || e.Cwd[0] != '/' || len(e.Path) == 0 {
+		return nil, errors.New("exec body: no working directory, no program or an unknown descriptor")
+	}
+	return e, nil
+}
+
+// cutString cuts a string of n bytes and its NUL off b.
+func cutString(b []byte, n uint32) (s, rest []byte, err error) {
+	if uint64(len(b)) < uint64(n)+1 {
+		return nil, nil, errShort
+	}
+	if bytes.IndexByte(b[:n+1], 0) != int(n) {
+		return nil, nil, errors.New("exec body: a string's length and its NUL disagree")
+	}
+	return b[:n], b[n+1:], nil
+}
+
+// cutStrings returns how many bytes the first n strings of b take.
+func cutStrings(b []byte, n uint32) (int, bool) {
+	at := 0
+	for ; n > 0; n-- {
+		i := bytes.IndexByte(b[at:], 0)
+		if i < 0 {
+			return 0, false
+		}
+		at += i + 1
+	}
+	return at, true
+}
+
+// Getenv is getenv(3) on the caller's environment: the first match counts.
+func (e *ExecBody) Getenv(name string) (string, bool) {
+	for b := e.Env; len(b) > 0; {
+		i := bytes.IndexByte(b, 0)
+		if v := b[:i]; len(v) > len(name) && v[len(name)] == '=' && string(v[:len(name)]) == name {
+			return string(v[len(name)+1:]), true
+		}
+		b = b[i+1:]
+	}
+	return "", false
+}
+
+// Command is the job in one line for people: its arguments, cut to width bytes.
+func (e *ExecBody) Command(width int) string {
+	b := e.Argv[:min(len(e.Argv), width+1)]
+	s := strings.TrimRight(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(string(b), "?")), " ")
+	if len(e.Argv) > width+1 {
+		s += " …"
+	}
+	return s
+}
+
+// Append encodes e: the twin of ParseExec, for programs of ours that are no stub.
+func (e *ExecBody) Append(dst []byte) []byte {
+	u32 := func(vs ...uint32) {
+		for _, v := range vs {
+			dst = le.AppendUint32(dst, v)
+		}
+	}
+	u64 := func(vs ...uint64) {
+		for _, v := range vs {
+			dst = le.AppendUint64(dst, v)
+		}
+	}
+	u32(headLen, e.Flags, e.FDs, e.Umask, uint32(e.Nice), e.Pgid)
+	u64(e.SigIgn, e.SigBlk)
+	u32(e.UID[:]...)
+	u32(e.GID[:]...)
+	for _, l := range e.Rlimit {
+		u64(l[:]...)
+	}
+	d, p := &e.Dir, &e.Prog
+	u64(d.Dev, d.Ino, uint64(d.Ctime.Sec))
+	u32(d.Ctime.Nsec, d.Taken.Nsec)
+	u64(uint64(d.Taken.Sec), d.FS, p.Dev, p.Ino, p.Size, uint64(p.Mtime.Sec))
+	u32(p.Mtime.Nsec, p.Mode)
+	u64(p.FS)
+	u32(uint32(len(e.Groups)), uint32(e.Argc), uint32(e.Envc), uint32(len(e.Cwd)), uint32(len(e.Path)),
+		uint32(len(e.Nodes)), uint32(len(e.Build)), uint32(len(e.Argv)+len(e.Env)), e.Ppid, 0, 0, 0, 0, 0, 0, 0)
+	u32(e.Groups...)
+	for _, s := range [][]byte{e.Cwd, e.Path, e.Nodes, e.Build} {
+		dst = append(append(dst, s...), 0)
+	}
+	dst = append(dst, e.Argv...)
+	return append(dst, e.Env...)
+}
+
+// Strings joins a list as an exec body holds it: each with its NUL.
+func Strings(list []string) []byte {
+	var b []byte
+	for _, s := range list {
+		b = append(append(b, s...), 0)
+	}
+	return b
+}

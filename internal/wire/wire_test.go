@@ -1,0 +1,129 @@
+package wire
+
+import (
+	"bytes"
+	"reflect"
+	"syscall"
+	"testing"
+)
+
+func example() *ExecBody {
+	e := &ExecBody{
+		Flags: Verbose | Driver, FDs: 7, Umask: 0o27, Nice: -3, Pgid: 77, Ppid: 76,
+		SigIgn: 1 << 12, SigBlk: 1 << 63,
+		UID: [3]uint32{1000, 1000, 1000}, GID: [3]uint32{100, 100, 100},
+		Dir:    Directory{Dev: 1, Ino: 2, Ctime: Time{3, 4}, Taken: Time{5, 6}, FS: 0x6969},
+		Prog:   Program{Dev: 7, Ino: 8, Size: 9, Mtime: Time{10, 11}, Mode: 0o100755, FS: 0xef53},
+		Groups: []uint32{4, 24, 100},
+		Cwd:    []byte("/src/a b"), Path: []byte("/usr/bin/cc"), Nodes: []byte("1-3,node[5-8]"), Build: []byte("b42"),
+		Argc: 3, Envc: 3,
+		Argv: Strings([]string{"cc", "", "-DX=\xff\xfe"}), Env: Strings([]string{"A=1", "no equals sign", "A=2"}),
+	}
+	for i := range e.Rlimit {
+		e.Rlimit[i] = [2]uint64{uint64(i), ^uint64(0)}
+	}
+	return e
+}
+
+func TestExecBodyComesBackAsItWent(t *testing.T) {
+	want := example()
+	got, err := ParseExec(want.Append(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+	if v, ok := got.Getenv("A"); !ok || v != "1" {
+		t.Errorf("Getenv(A) = %q, %v: the first match counts", v, ok)
+	}
+	if _, ok := got.Getenv("no"); ok {
+		t.Error("a string without = is no variable")
+	}
+}
+
+func TestExecBodyMayGrowAtTheEndOfItsHead(t *testing.T) {
+	old := example().Append(nil)
+	grown := append(append(append([]byte{}, old[:headLen]...), make([]byte, 24)...), old[headLen:]...)
+	le.PutUint32(grown, headLen+24)
+	got, err := ParseExec(grown)
+	if err != nil || !reflect.DeepEqual(got, example()) {
+		t.Errorf("a body from a newer stub: %+v, %v", got, err)
+	}
+}
+
+func TestNoCutOfAnExecBodyIsTakenForAWholeOne(t *testing.T) {
+	body := example().Append(nil)
+	for n := range body {
+		if _, err := ParseExec(body[:n]); err == nil {
+			t.Fatalf("the first %d of %d bytes were taken", n, len(body))
+		}
+	}
+	if _, err := ParseExec(append(body, 'x')); err == nil {
+		t.Error("a byte too many was taken")
+	}
+}
+
+func TestFramesComeBackAsTheyWent(t *testing.T) {
+	for _, frame := range [][]byte{
+		AppendText(nil, Here, "the only node"),
+		AppendNumber(nil, Exited, 255),
+		AppendFailed(nil, 125, "lost"),
+		AppendSignal(nil, SignalBody{syscall.SIGINT, true}),
+		AppendExec(nil, example().Append(nil)),
+	} {
+		h, err := ParseHeader(frame)
+		if err != nil || h.Len != len(frame)-HeaderLen {
+			t.Errorf("% x: %v, %v", frame[:8], h, err)
+		}
+	}
+	s, err := ParseSignal(AppendSignal(nil, SignalBody{syscall.SIGTSTP, true})[HeaderLen:])
+	if err != nil || s != (SignalBody{syscall.SIGTSTP, true}) {
+		t.Errorf("%v, %v", s, err)
+	}
+}
+
+func TestHeadersThatAreNotOursAreRefused(t *testing.T) {
+	for _, b := range [][]byte{
+		[]byte("GET / HTTP/1.1"),
+		{'M', 'X', 2, 1, 0, 0, 0, 0},
+		{'M', 'X', 1, 99, 0, 0, 0, 0},
+		{'M', 'X', 1, 1, 0, 0, 0, 1},
+		{'M', 'X', 1, 2, 1, 0, 1, 0},
+		{'M', 'X', 1},
+	} {
+		if h, err := ParseHeader(b); err == nil {
+			t.Errorf("%q was taken as %v", b, h)
+		}
+	}
+}
+
+func FuzzParseExec(f *testing.F) {
+	f.Add(example().Append(nil))
+	f.Add(make([]byte, headLen))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, err := ParseExec(b)
+		if err != nil {
+			return
+		}
+		e.Getenv("NODES")
+		e.Command(60)
+		again, err := ParseExec(e.Append(nil))
+		if err != nil || !reflect.DeepEqual(again, e) {
+			t.Errorf("%+v came back as %+v, %v", e, again, err)
+		}
+	})
+}
+
+func FuzzParseHeader(f *testing.F) {
+	f.Add(AppendText(nil, Query, "nodes"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, err := ParseHeader(b)
+		if err == nil && !bytes.Equal(appendHeader(nil, h.Type, h.Len), b[:HeaderLen]) {
+			t.Errorf("% x is not canonical", b[:HeaderLen])
+		}
+		if len(b) >= HeaderLen {
+			ParseSignal(b[HeaderLen:])
+		}
+	})
+}
