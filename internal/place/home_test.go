@@ -1,0 +1,243 @@
+package place
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"mexec"
+)
+
+func upNode(number int, name mexec.NodeID, slots int) mexec.Node {
+	return mexec.Node{Number: number, Name: name, Slots: slots, State: mexec.Up}
+}
+
+// three returns a home n1 with two slots of its own and the nodes n2 and n3 with two each.
+func three() *Home {
+	h := NewHome(upNode(1, "n1", 2))
+	h.View([]mexec.Node{upNode(1, "n1", 2), upNode(2, "n2", 2), upNode(3, "n3", 2)}, t0)
+	return h
+}
+
+func wants(todo Todo) map[mexec.NodeID]int {
+	m := map[mexec.NodeID]int{}
+	for _, w := range todo.Wants {
+		m[w.Node] = w.Slots
+	}
+	return m
+}
+
+func nodes(t *testing.T, s string) Nodes {
+	t.Helper()
+	n, err := ParseNodes(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestOneJobAsksOnlyThisNodeWhileItIsFree(t *testing.T) {
+	h := three()
+	h.Submit(Job{ID: 1}, t0)
+	w := wants(h.Take())
+	if len(w) != 1 || w["n1"] != 1 {
+		t.Errorf("wants %v", w)
+	}
+}
+
+func TestJobsThatDoNotFitHereAskTheOthers(t *testing.T) {
+	h := three()
+	for id := range mexec.JobID(6) {
+		h.Submit(Job{ID: id + 1}, t0)
+	}
+	w := wants(h.Take())
+	if w["n1"] != 2 || w["n2"] != 2 || w["n3"] != 2 {
+		t.Errorf("wants %v", w)
+	}
+}
+
+func TestJobStartsWhereAGrantComesFirst(t *testing.T) {
+	h := three()
+	h.Submit(Job{ID: 1}, t0)
+	h.Granted("n3", []Grant{9}, Lease, t0)
+	todo := h.Take()
+	if len(todo.Starts) != 1 || todo.Starts[0].Node != "n3" || todo.Starts[0].Grant != 9 {
+		t.Errorf("starts %v", todo.Starts)
+	}
+}
+
+func TestSteadyJobsUseRenewedGrantsAndTellNothing(t *testing.T) {
+	h := three()
+	h.Submit(Job{ID: 1, Nodes: nodes(t, "2")}, t0)
+	h.Granted("n2", []Grant{1}, Lease, t0)
+	h.Take()
+	for id := range mexec.JobID(50) {
+		now := t0.Add(time.Duration(id) * time.Millisecond)
+		h.Ended(id+1, Grant(id+2), Lease, now)
+		h.Submit(Job{ID: id + 2, Nodes: nodes(t, "2")}, now)
+		todo := h.Take()
+		if len(todo.Wants)+len(todo.Returns) != 0 || len(todo.Starts) != 1 {
+			t.Fatalf("job %d: %+v", id+2, todo)
+		}
+	}
+}
+
+func TestIdleGrantsGoBackAfterTheirLeaseAndTheWantWithThem(t *testing.T) {
+	h := three()
+	h.Submit(Job{ID: 1, Nodes: nodes(t, "2")}, t0)
+	h.Granted("n2", []Grant{1, 2}, Lease, t0)
+	h.Take()
+	h.Tick(t0.Add(Lease))
+	todo := h.Take()
+	if len(todo.Returns) != 1 || todo.Returns[0].Grants[0] != 2 {
+		t.Errorf("returns %v", todo.Returns)
+	}
+	h.Ended(1, 3, Lease, t0.Add(Lease))
+	h.Tick(t0.Add(2 * Lease))
+	todo = h.Take()
+	if w := wants(todo); w["n2"] != 0 || len(todo.Wants) != 1 || len(todo.Returns) != 1 {
+		t.Errorf("%+v", todo)
+	}
+}
+
+func TestRefusedJobGoesElsewhereAndNeverBack(t *testing.T) {
+	h := three()
+	h.Submit(Job{ID: 1, Nodes: nodes(t, "2,3")}, t0)
+	h.Granted("n2", []Grant{1}, Lease, t0)
+	h.Take()
+	h.Refused(1, RefusedJob, "no such program", t0)
+	h.Granted("n2", []Grant{2}, Lease, t0)
+	if todo := h.Take(); len(todo.Starts) != 0 {
+		t.Fatal("went back to the node that refused it")
+	}
+	h.Granted("n3", []Grant{1}, Lease, t0)
+	h.Refused(1, RefusedJob, "no such program", t0)
+	h.Granted("n1", []Grant{1}, Lease, t0)
+	todo := h.Take()
+	last := todo.Starts[len(todo.Starts)-1]
+	if last.Node != "n1" || !strings.Contains(last.Why, "n3 refused: no such program") {
+		t.Errorf("%+v", todo.Starts)
+	}
+}
+
+func TestRefusedDirectoryIsNotAskedAgainForAWhile(t *testing.T) {
+	h := three()
+	dir := Job{ID: 1, UID: 7, Dir: [2]uint64{1, 2}, Nodes: nodes(t, "2")}
+	h.Submit(dir, t0)
+	h.Granted("n2", []Grant{1}, Lease, t0)
+	h.Refused(1, RefusedDir, "another directory", t0)
+	h.Take()
+	dir.ID = 2
+	h.Submit(dir, t0)
+	if todo := h.Take(); wants(todo)["n2"] != 0 {
+		t.Error("the same directory was offered again")
+	}
+	other := dir
+	other.ID, other.Dir = 3, [2]uint64{1, 3}
+	h.Granted("n2", []Grant{2}, Lease, t0)
+	h.Submit(other, t0)
+	if todo := h.Take(); len(todo.Starts) != 1 || todo.Starts[0].Job != 3 {
+		t.Errorf("another directory was not: %+v", todo)
+	}
+	h.Tick(t0.Add(forget))
+	dir.ID = 4
+	h.Submit(dir, t0.Add(forget))
+	if w := wants(h.Take()); w["n2"] == 0 {
+		t.Error("a refusal is never forgotten")
+	}
+}
+
+func TestNoNodeOfTheWishUpMeansHere(t *testing.T) {
+	h := three()
+	h.Submit(Job{ID: 1, Nodes: nodes(t, "17-19")}, t0)
+	h.Granted("n1", []Grant{1}, Lease, t0)
+	todo := h.Take()
+	if len(todo.Starts) != 1 || todo.Starts[0].Node != "n1" || !strings.Contains(todo.Starts[0].Why, "NODES=17-19") {
+		t.Errorf("%+v", todo.Starts)
+	}
+}
+
+func TestDownNodeCostsNothingMore(t *testing.T) {
+	h := three()
+	h.Submit(Job{ID: 1, Nodes: nodes(t, "2")}, t0)
+	h.Take()
+	h.Down("n2", t0.Add(time.Minute), "connection refused", t0)
+	if w := wants(h.Take()); w["n1"] != 1 {
+		t.Errorf("wants %v: the job must run here", w)
+	}
+	h.Submit(Job{ID: 2, Nodes: nodes(t, "2")}, t0)
+	if w := wants(h.Take()); w["n2"] != 0 {
+		t.Error("a node that is down was asked again")
+	}
+}
+
+func TestWithdrawnJobStartsNowhere(t *testing.T) {
+	h := three()
+	h.Submit(Job{ID: 1}, t0)
+	h.Withdraw(1)
+	h.Granted("n1", []Grant{1}, Lease, t0)
+	if todo := h.Take(); len(todo.Starts) != 0 {
+		t.Errorf("%+v", todo.Starts)
+	}
+}
+
+func TestNodesWish(t *testing.T) {
+	for _, c := range []struct {
+		wish    string
+		in, out []string // number:name
+	}{
+		{"", []string{"1:a", "99:zz"}, nil},
+		{"1-3,5,8-11", []string{"1:a", "3:a", "5:a", "11:a"}, []string{"4:a", "7:a", "12:a"}},
+		{"node[8-11],n2", []string{"1:node8", "1:node11", "1:n2"}, []string{"8:x", "1:node7", "1:node08", "2:n", "1:node"}},
+		{"r[01-12]-a 4", []string{"9:r01-a", "9:r12-a", "4:q"}, []string{"9:r1-a", "9:r13-a", "9:r01-b"}},
+		{"h[1,3-4]", []string{"7:h1", "7:h4"}, []string{"7:h2"}},
+		{" , 2 ,", []string{"2:x"}, []string{"1:x"}},
+	} {
+		n, err := ParseNodes(c.wish)
+		if err != nil {
+			t.Errorf("%q: %v", c.wish, err)
+			continue
+		}
+		match := func(s string) bool {
+			num, name, _ := strings.Cut(s, ":")
+			k, _ := parseNumber(num)
+			return n.Match(k, mexec.NodeID(name))
+		}
+		for _, s := range c.in {
+			if !match(s) {
+				t.Errorf("%q does not match %s", c.wish, s)
+			}
+		}
+		for _, s := range c.out {
+			if match(s) {
+				t.Errorf("%q matches %s", c.wish, s)
+			}
+		}
+	}
+	for _, bad := range []string{"3-1", "1-", "-3", "1--2", "node[", "node[]", "node[a]", "node]1[", "n[1][2]", "99999999999", "1x", "label:gpu", "n[2-1]"} {
+		if _, err := ParseNodes(bad); err == nil {
+			t.Errorf("%q was taken", bad)
+		} else if strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: more than a line: %v", bad, err)
+		}
+	}
+}
+
+func FuzzParseNodes(f *testing.F) {
+	f.Add("1-3,node[5-8],x")
+	f.Fuzz(func(t *testing.T, s string) {
+		if n, err := ParseNodes(s); err == nil {
+			n.Match(3, "node3")
+		}
+	})
+}
+
+func BenchmarkSubmitAndEnd(b *testing.B) {
+	h := three()
+	h.Granted("n1", []Grant{1}, time.Hour, t0)
+	for id := mexec.JobID(1); b.Loop(); id++ {
+		h.Submit(Job{ID: id}, t0)
+		h.Ended(id, Grant(id+1), time.Hour, t0)
+		h.Take()
+	}
+}

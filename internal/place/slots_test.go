@@ -1,0 +1,206 @@
+package place
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"mexec"
+)
+
+var t0 = time.Unix(1_000_000, 0)
+
+func granted(s *Slots, home mexec.NodeID) []Grant {
+	offers, _ := s.Take()
+	var ids []Grant
+	for _, o := range offers {
+		if o.Home == home {
+			ids = append(ids, o.Grants...)
+		}
+	}
+	return ids
+}
+
+func TestNoMoreGrantsThanSlots(t *testing.T) {
+	s := NewSlots(3)
+	s.Want("a", 100, t0)
+	if n := len(granted(s, "a")); n != 3 || s.Free() != 0 {
+		t.Errorf("%d grants of 3 slots, %d free", n, s.Free())
+	}
+}
+
+func TestHomesShareSlotsEvenly(t *testing.T) {
+	s := NewSlots(4)
+	s.Want("greedy", 100, t0)
+	ids := granted(s, "greedy")
+	for _, id := range ids {
+		s.Start("greedy", id)
+	}
+	s.Want("late", 100, t0)
+	for _, id := range ids[:2] {
+		if renewed := s.End(id, t0); renewed != 0 {
+			t.Errorf("slot went back to the home that holds %d", len(ids))
+		}
+	}
+	if n := len(granted(s, "late")); n != 2 {
+		t.Errorf("the late home got %d of 4 slots", n)
+	}
+	if s.End(ids[2], t0) == 0 {
+		t.Error("at equal shares a home keeps its slot")
+	}
+}
+
+func TestSlotOfAnEndedJobGoesBackUnaskedWhereNobodyWaits(t *testing.T) {
+	s := NewSlots(1)
+	s.Want("a", 1, t0)
+	id := granted(s, "a")[0]
+	s.Start("a", id)
+	s.Want("a", 0, t0)
+	if s.End(id, t0) == 0 {
+		t.Error("no renewed grant")
+	}
+}
+
+func TestIdleGrantIsVoidAfterTwoLeases(t *testing.T) {
+	s := NewSlots(1)
+	s.Want("a", 1, t0)
+	id := granted(s, "a")[0]
+	s.Want("a", 0, t0)
+	s.Tick(t0.Add(Void - 1))
+	if s.Free() != 0 {
+		t.Error("taken back too early")
+	}
+	s.Tick(t0.Add(Void))
+	if s.Free() != 1 || s.Start("a", id) {
+		t.Error("a void grant still holds a slot or starts a job")
+	}
+}
+
+func TestIdleGrantIsRecalledWhenAnotherWaits(t *testing.T) {
+	s := NewSlots(1)
+	s.Want("a", 1, t0)
+	id := granted(s, "a")[0]
+	s.Want("b", 1, t0.Add(onTheWay))
+	_, recalls := s.Take()
+	if len(recalls) != 1 || recalls[0].Home != "a" || !slices.Equal(recalls[0].Grants, []Grant{id}) {
+		t.Fatalf("recalls %v", recalls)
+	}
+	s.Want("a", 0, t0)
+	s.Return("a", []Grant{id}, t0)
+	if len(granted(s, "b")) != 1 {
+		t.Error("b got nothing")
+	}
+}
+
+func TestStrangersGrantStartsNothing(t *testing.T) {
+	s := NewSlots(2)
+	s.Want("a", 1, t0)
+	id := granted(s, "a")[0]
+	if s.Start("b", id) || s.Start("a", id+1) || !s.Start("a", id) || s.Start("a", id) {
+		t.Error("a grant is for its home, and once")
+	}
+	s.Return("a", []Grant{id}, t0)
+	if s.Free() != 1 {
+		t.Error("a running job's slot was given back")
+	}
+}
+
+func TestCoordinatorsSlotGoesToOthers(t *testing.T) {
+	s := NewSlots(1)
+	s.Want("a", 2, t0)
+	id := granted(s, "a")[0]
+	s.Start("a", id)
+	s.Lend(id, t0)
+	more := granted(s, "a")
+	if len(more) != 1 {
+		t.Fatalf("the job that waits for its own jobs holds the only slot")
+	}
+	s.End(id, t0)
+	if s.Busy() != 1 {
+		t.Errorf("%d busy, want the one grant", s.Busy())
+	}
+}
+
+func TestGoneHomesJobsHoldTheirSlotsUntilTheyEnd(t *testing.T) {
+	s := NewSlots(2)
+	s.Want("a", 2, t0)
+	ids := granted(s, "a")
+	s.Start("a", ids[0])
+	s.Gone("a", t0)
+	if s.Busy() != 1 {
+		t.Errorf("%d busy, want the running one", s.Busy())
+	}
+	s.Want("a", 2, t0)
+	if s.End(ids[0], t0) != 0 {
+		t.Error("an old life's job renewed a grant for the new one")
+	}
+	if n := len(granted(s, "a")); n != 2 {
+		t.Errorf("the home that came back got %d of 2", n)
+	}
+}
+
+// Whatever homes do, in any order: the books balance and nothing counts past the total.
+func TestAnyHistoryKeepsTheBooks(t *testing.T) {
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		s, now := NewSlots(1+r.IntN(6)), t0
+		homes := []mexec.NodeID{"a", "b", "c"}
+		idle, running := map[Grant]mexec.NodeID{}, map[Grant]mexec.NodeID{}
+		for range 400 {
+			home := homes[r.IntN(3)]
+			now = now.Add(time.Duration(r.IntN(50)) * time.Millisecond)
+			switch r.IntN(8) {
+			case 0, 1:
+				s.Want(home, r.IntN(8), now)
+			case 2, 3:
+				for id, h := range idle {
+					delete(idle, id)
+					if s.Start(h, id) {
+						running[id] = h
+					}
+					break
+				}
+			case 4, 5:
+				for id, h := range running {
+					delete(running, id)
+					if n := s.End(id, now); n != 0 {
+						idle[n] = h
+					}
+					break
+				}
+			case 6:
+				for id, h := range idle {
+					delete(idle, id)
+					s.Return(h, []Grant{id}, now)
+					break
+				}
+			case 7:
+				if r.IntN(4) == 0 {
+					s.Gone(home, now)
+				} else {
+					s.Tick(now)
+				}
+			}
+			offers, _ := s.Take()
+			for _, o := range offers {
+				for _, id := range o.Grants {
+					idle[id] = o.Home
+				}
+			}
+			held := 0
+			for _, c := range s.homes {
+				held += c.held
+				if c.held < 0 {
+					t.Fatalf("seed %d: a home holds %d", seed, c.held)
+				}
+			}
+			if s.counted > s.total || s.counted != len(s.grants) || held > s.counted {
+				t.Fatalf("seed %d: %d counted, %d grants, %d held, %d slots", seed, s.counted, len(s.grants), held, s.total)
+			}
+			if len(running) > s.total {
+				t.Fatalf("seed %d: %d jobs on %d slots", seed, len(running), s.total)
+			}
+		}
+	}
+}
