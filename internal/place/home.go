@@ -67,7 +67,7 @@ type Home struct {
 	order   []*node // self first, then by number
 	waiting []*job  // oldest first
 	running map[mexec.JobID]*job
-	idle    int     // unused grants on all nodes
+	idle    int // unused grants on all nodes
 	todo    Todo
 }
 

@@ -61,6 +61,9 @@ func parseItem(item string) ([]span, error) {
 		}
 		return []span{{lo: lo, hi: hi, number: true}}, nil
 	}
+	if c := item[0] | 0x20; (c < 'a' || c > 'z') && c < 0x80 {
+		return nil, fmt.Errorf("%q is no number, range, name or name[range]", item)
+	}
 	open := strings.IndexByte(item, '[')
 	if open < 0 {
 		if strings.ContainsAny(item, "]:*?/") {
