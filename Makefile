@@ -1,0 +1,60 @@
+# make          build everything into bin/
+# make test     every test there is
+# make demo     build Lua and Redis over four test hosts and compare with a local build (SRC=dir: your own project)
+# make bench    print the figures of docs/BENCH.md again
+# make install  DESTDIR= PREFIX=/usr
+
+PREFIX  := /usr
+DESTDIR :=
+LIB     := $(DESTDIR)$(PREFIX)/lib/mexec
+SHARE   := $(DESTDIR)$(PREFIX)/share
+GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false
+
+all: deps
+	$(MAKE) -C libmexec
+	$(GOBUILD) -o bin/ ./cmd/...
+
+# Unit tests first and with the race detector, then the whole system, one package at a time: its daemons share the machine.
+test: all
+	$(MAKE) -C libmexec test
+	go test -race -timeout 5m $$(go list ./... | grep -v '^mexec/test')
+	go test -count=1 -timeout 8m -p 1 ./test/...
+
+demo: all
+	go run -buildvcs=false ./test/demo $(SRC)
+
+bench: all
+	go run -buildvcs=false ./bench
+
+lint:
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
+	go vet ./...
+	staticcheck ./...
+
+install:
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(LIB) $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install bin/mexec bin/mexecvp bin/mpmake bin/mexecctl $(DESTDIR)$(PREFIX)/bin
+	install bin/mexecd $(DESTDIR)$(PREFIX)/sbin
+	install bin/mexec-stage $(LIB)
+	install -m 644 bin/libmexec-preload.so $(LIB)
+	sed 's,/usr/,$(PREFIX)/,' packaging/mexecd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/mexecd.service
+	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions
+	install -m 644 packaging/completion.bash $(SHARE)/bash-completion/completions/mexec
+	ln -sf mexec $(SHARE)/bash-completion/completions/mpmake
+	install -m 644 packaging/completion.zsh $(SHARE)/zsh/site-functions/_mexec
+	bin/mexecctl completion bash >$(SHARE)/bash-completion/completions/mexecctl
+	bin/mexecctl completion zsh >$(SHARE)/zsh/site-functions/_mexecctl
+
+# Needs protoc and, in PATH, protoc-gen-go v1.36.12 and protoc-gen-go-grpc v1.6.2.
+proto:
+	cd internal/wire && protoc --go_out=mexecpb --go_opt=paths=source_relative \
+		--go-grpc_out=mexecpb --go-grpc_opt=paths=source_relative mexec.proto
+
+deps:
+	@packaging/deps
+
+clean:
+	$(MAKE) -C libmexec clean
+	rm -rf bin tmp
+
+.PHONY: all test demo bench lint install proto deps clean

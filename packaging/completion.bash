@@ -1,0 +1,51 @@
+# bash completion for mexec, mexecvp and mpmake
+
+_mexec_nodes() {
+	# Names come from this node's daemon; where none answers there is nothing to offer.
+	timeout 1 mexecctl nodes --json 2>/dev/null | sed -n 's/.*"name": *"\([^"]*\)".*/\1/p'
+}
+
+_mexec() {
+	local cur prev i
+	COMPREPLY=()
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		-n | -a) ((i++)) ;;
+		--) ((i++)); break ;;
+		-*) ;;
+		*) break ;;
+		esac
+	done
+	if ((i < COMP_CWORD)) || [[ ${COMP_WORDS[i - 1]} == -- ]]; then
+		if declare -F _comp_command_offset >/dev/null; then
+			_comp_command_offset $i
+		elif declare -F _command_offset >/dev/null; then
+			_command_offset $i
+		fi
+		return
+	fi
+	cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+	case $prev in
+	-n) COMPREPLY=($(compgen -W "$(_mexec_nodes)" -- "$cur")) ;;
+	-a) ;;
+	*)
+		if [[ $cur == -* ]]; then
+			COMPREPLY=($(compgen -W "-n -a -v --no-stdin --help --version --" -- "$cur"))
+		else
+			COMPREPLY=($(compgen -c -- "$cur"))
+		fi
+		;;
+	esac
+}
+complete -F _mexec mexec mexecvp
+
+# mpmake takes what make takes.
+_mpmake() {
+	declare -F _make >/dev/null || _completion_loader make 2>/dev/null
+	if declare -F _comp_cmd_make >/dev/null; then
+		_comp_cmd_make "$@"
+	elif declare -F _make >/dev/null; then
+		_make "$@"
+	fi
+}
+complete -F _mpmake mpmake

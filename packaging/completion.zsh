@@ -1,0 +1,22 @@
+#compdef mexec mexecvp mpmake
+
+_mexec_nodes() {
+	local -a names
+	names=(${(f)"$(timeout 1 mexecctl nodes --json 2>/dev/null | sed -n 's/.*"name": *"\([^"]*\)".*/\1/p')"})
+	_describe node names
+}
+
+case $service in
+mpmake) _dispatch make make ;;
+*)
+	_arguments -S \
+		'-n[only on these nodes]:nodes:_mexec_nodes' \
+		'-a[argument 0 of the command]:name:' \
+		'-v[say where the command runs and why]' \
+		'--no-stdin[give the command an empty standard input]' \
+		'(- *)--help[show the options]' \
+		'(- *)--version[show the version]' \
+		'(-):command:_command_names -e' \
+		'*::arguments:_normal'
+	;;
+esac
