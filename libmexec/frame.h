@@ -102,8 +102,9 @@ struct stage_head {
 	uint32_t closed;
 	uint32_t envsetter_len;
 	uint32_t skew_ms;
+	uint64_t ignored;
 };
-_Static_assert(sizeof(struct stage_head) == 32, "the stage frame's fixed part is 32 bytes");
+_Static_assert(sizeof(struct stage_head) == 40, "the stage frame's fixed part is 40 bytes");
 
 struct record {
 	uint32_t step;

@@ -1,0 +1,54 @@
+// What the files of the stage share. All of it runs in a process of its own, without malloc and without stdio.
+#ifndef MEXEC_STAGE_H
+#define MEXEC_STAGE_H
+
+#include "frame.h"
+
+enum { CHANNEL = 3, LOG = 4 }; // descriptors that the daemon hands to every stage; LOG where there is an environment setter
+
+// A stage frame that has been read: pointers into it.
+struct stage {
+	const struct stage_head *head;
+	struct exec_head exec; // a copy: the body has no alignment in the frame
+	const uint32_t *groups;
+	const char *envsetter, *cwd, *path;
+	char **argv, **envp;
+};
+
+// stage.c
+int report(uint32_t step, int err, uint32_t detail); // -1 where the daemon is gone
+_Noreturn void fail(uint32_t step, int err, uint32_t detail);
+void *pages(uint64_t size, uint32_t step); // zeroed memory, or fail(step)
+int aside(int fd, uint32_t step); // a new descriptor, or -1 with errno: high enough to be in nobody's way
+char **vector(char *strings, const char *end, uint32_t count, char **into);
+void dispositions(uint64_t touched, uint64_t ignored);
+void mask(uint64_t blocked);
+
+// stage_same.c: pure
+struct place {
+	uint64_t dev, ino, fs;
+	int64_t ctime_sec;
+	uint32_t ctime_nsec;
+};
+struct file {
+	uint64_t dev, ino, size;
+	int64_t mtime_sec;
+	uint32_t mtime_nsec;
+};
+enum directory { DIRECTORY_SAME, DIRECTORY_INODE, DIRECTORY_LOCAL, DIRECTORY_OLDER, DIRECTORY_CHANGED };
+enum program { PROGRAM_SAME, PROGRAM_SIZE, PROGRAM_TIME, PROGRAM_INODE };
+enum directory same_directory(const struct exec_head *home, const struct place *here, int same_kernel, uint32_t skew_ms);
+enum program same_program(const struct exec_head *home, const struct file *here, int same_kernel);
+
+// stage_env.c
+void set_environment(struct stage *s);
+int resume(char **envp);
+
+// supervise.c
+extern int started; // the job's end of the pipe that tells its supervisor about execve, or -1
+void supervise(void);
+
+// guard.c
+int guard(const char *dir);
+
+#endif
