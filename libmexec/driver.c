@@ -1,0 +1,77 @@
+// What mpmake tells us past make: MEXEC_DRIVER=BUILD:STUB:FALLBACK, beside our entry in LD_PRELOAD.
+//
+// Both end here. The command must see the environment that it would have had without us, and a program that it starts must not
+// load a library that has nothing to do there.
+#include <string.h>
+
+#include "stub.h"
+
+static const char shim[] = "libmexec-preload.so";
+
+char *find_variable(char *const *env, const char *prefix, size_t length)
+{
+	for (; *env != NULL; env++)
+		if (strncmp(*env, prefix, length) == 0)
+			return *env + length;
+	return NULL;
+}
+
+static bool is_shim(const char *entry, size_t length)
+{
+	size_t n = sizeof(shim) - 1;
+	return length >= n && memcmp(entry + length - n, shim, n) == 0 && (length == n || entry[length - n - 1] == '/');
+}
+
+// Takes our entries out of a list that ld.so separates at colons and blanks; all other bytes stay.
+static void leave_list(char *list)
+{
+	char *at = list;
+	for (;;) {
+		size_t n = strcspn(at, ": ");
+		if (is_shim(at, n)) {
+			if (at[n] != '\0') { // with the separator behind it
+				memmove(at, at + n + 1, strlen(at + n + 1) + 1);
+				continue;
+			}
+			at[at > list ? -1 : 0] = '\0'; // the last one: with the separator before it
+			return;
+		}
+		if (at[n] == '\0')
+			return;
+		at += n + 1;
+	}
+}
+
+struct driver read_driver(char **env)
+{
+	struct driver d = {false, "", ""};
+	char *value = getenv_in(env, "MEXEC_DRIVER");
+	if (value == NULL)
+		return d;
+	d.present = true;
+	d.build = value;
+	// The variable is about to go, so its colons can become the ends of strings.
+	char *colon = strchr(value, ':');
+	if (colon != NULL) {
+		*colon = '\0';
+		colon = strchr(colon + 1, ':');
+		if (colon != NULL)
+			d.fallback = colon + 1;
+	}
+
+	char **to = env;
+	for (char **from = env; *from != NULL; from++) {
+		if (strncmp(*from, "MEXEC_DRIVER=", 13) == 0)
+			continue;
+		if (strncmp(*from, "LD_PRELOAD=", 11) == 0) {
+			char *list = *from + 11;
+			bool empty = *list == '\0';
+			leave_list(list);
+			if (*list == '\0' && !empty)
+				continue;
+		}
+		*to++ = *from;
+	}
+	*to = NULL;
+	return d;
+}

@@ -1,0 +1,160 @@
+// libmexec-preload.so: every symbol it puts in front of the C library's, and no decision; those are route.c's.
+//
+// What is here may run in vfork's child, on a stack and in memory that are still its parent's: no allocation, no lock, no write to
+// anything but the stack. Where the stub itself cannot be started, the program is, as if we were not there.
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include "route.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+typedef int spawn_function(pid_t *restrict, const char *restrict, const posix_spawn_file_actions_t *restrict,
+			   const posix_spawnattr_t *restrict, char *const[restrict], char *const[restrict]);
+
+static struct {
+	spawn_function *posix_spawn, *posix_spawnp;
+	int (*execve)(const char *, char *const[], char *const[]);
+	int (*execvpe)(const char *, char *const[], char *const[]);
+} real;
+
+__attribute__((constructor)) static void load(void)
+{
+	if (real.execvpe != NULL)
+		return;
+	real.posix_spawn = (spawn_function *)dlsym(RTLD_NEXT, "posix_spawn");
+	real.posix_spawnp = (spawn_function *)dlsym(RTLD_NEXT, "posix_spawnp");
+	*(void **)&real.execve = dlsym(RTLD_NEXT, "execve");
+	*(void **)&real.execvpe = dlsym(RTLD_NEXT, "execvpe");
+	start_routing();
+}
+
+// Another library's constructor may spawn before ours has run. Nobody has forked yet then.
+#define REAL(name) (load(), real.name)
+
+static int spawn(spawn_function *direct, const char *stub, const char *path, size_t argc, pid_t *pid, const char *file,
+		 const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, char *const argv[],
+		 char *const envp[])
+{
+	const char *wrapped[argc + WRAP_EXTRA];
+	wrap(wrapped, path, argv, argc);
+	if (real.posix_spawn(pid, stub, actions, attributes, (char *const *)wrapped, envp) == 0)
+		return 0;
+	return direct(pid, file, actions, attributes, argv, envp);
+}
+
+EXPORT int posix_spawn(pid_t *restrict pid, const char *restrict path, const posix_spawn_file_actions_t *restrict actions,
+		       const posix_spawnattr_t *restrict attributes, char *const argv[restrict], char *const envp[restrict])
+{
+	spawn_function *direct = REAL(posix_spawn);
+	size_t argc;
+	const char *stub = is_shell_function(envp) ? NULL : route(path, argv, envp, &argc);
+	if (stub == NULL)
+		return direct(pid, path, actions, attributes, argv, envp);
+	return spawn(direct, stub, path, argc, pid, path, actions, attributes, argv, envp);
+}
+
+EXPORT int posix_spawnp(pid_t *restrict pid, const char *restrict file, const posix_spawn_file_actions_t *restrict actions,
+			const posix_spawnattr_t *restrict attributes, char *const argv[restrict], char *const envp[restrict])
+{
+	spawn_function *direct = REAL(posix_spawnp);
+	size_t argc;
+	char room[PATH_MAX];
+	const char *path;
+	const char *stub = is_shell_function(envp) ? NULL : route_along(file, argv, envp, &argc, room, &path);
+	if (stub == NULL)
+		return direct(pid, file, actions, attributes, argv, envp);
+	return spawn(direct, stub, path, argc, pid, file, actions, attributes, argv, envp);
+}
+
+// Comes back only where the stub cannot be started.
+static void execute(const char *stub, const char *path, char *const argv[], size_t argc, char *const envp[])
+{
+	const char *wrapped[argc + WRAP_EXTRA];
+	wrap(wrapped, path, argv, argc);
+	real.execve(stub, (char *const *)wrapped, envp);
+}
+
+EXPORT int execve(const char *path, char *const argv[], char *const envp[])
+{
+	int (*direct)(const char *, char *const[], char *const[]) = REAL(execve);
+	size_t argc;
+	const char *stub = route(path, argv, envp, &argc);
+	if (stub != NULL)
+		execute(stub, path, argv, argc, envp);
+	return direct(path, argv, envp);
+}
+
+EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
+{
+	int (*direct)(const char *, char *const[], char *const[]) = REAL(execvpe);
+	size_t argc;
+	char room[PATH_MAX];
+	const char *path;
+	const char *stub = route_along(file, argv, envp, &argc, room, &path);
+	if (stub != NULL)
+		execute(stub, path, argv, argc, envp);
+	return direct(file, argv, envp);
+}
+
+EXPORT int execv(const char *path, char *const argv[])
+{
+	return execve(path, argv, environ);
+}
+
+EXPORT int execvp(const char *file, char *const argv[])
+{
+	return execvpe(file, argv, environ);
+}
+
+// How many arguments there are up to the NULL. Not inlined: the headers say that first is never NULL, and callers who want no
+// arguments at all say otherwise.
+__attribute__((noinline)) static size_t count(const char *first, va_list list)
+{
+	size_t n = 0;
+	for (const char *arg = first; arg != NULL; arg = va_arg(list, char *))
+		n++;
+	return n;
+}
+
+// By address: execle reads on where this stops.
+__attribute__((noinline)) static void collect(char **argv, const char *first, va_list *list)
+{
+	*argv = (char *)first;
+	while (*argv != NULL)
+		*++argv = va_arg(*list, char *);
+}
+
+#define COLLECT(argv, first)                                                                                                       \
+	va_list list, again;                                                                                                       \
+	va_start(list, first);                                                                                                     \
+	va_copy(again, list);                                                                                                      \
+	char *argv[count(first, again) + 1];                                                                                       \
+	va_end(again);                                                                                                             \
+	collect(argv, first, &list)
+
+EXPORT int execl(const char *path, const char *arg, ...)
+{
+	COLLECT(argv, arg);
+	va_end(list);
+	return execve(path, argv, environ);
+}
+
+EXPORT int execlp(const char *file, const char *arg, ...)
+{
+	COLLECT(argv, arg);
+	va_end(list);
+	return execvpe(file, argv, environ);
+}
+
+EXPORT int execle(const char *path, const char *arg, ...)
+{
+	COLLECT(argv, arg);
+	char **envp = va_arg(list, char **);
+	va_end(list);
+	return execve(path, argv, envp);
+}

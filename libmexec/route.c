@@ -1,0 +1,203 @@
+// Which of a make's spawns go behind the stub: recipes, and nothing that makes decisions here.
+//
+// Left alone, so that they stay on this node: other makes, recursive recipes (their make's own recipes spread), $(shell), and
+// whatever the kernel would refuse, so that make gets the kernel's own errno and says what it always says.
+#include "route.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "search.h"
+
+enum { ARGUMENTS = 64 << 10 }; // more than this would be too much for a borrowed stack
+
+extern char **environ;
+
+// Written by start_routing only. A stub of no length: this process is no driver of ours.
+static char stub[PATH_MAX];
+static char own_name[NAME_MAX + 1];
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash != NULL ? slash + 1 : path;
+}
+
+static bool begins(const char *s, const char *with)
+{
+	return strncmp(s, with, strlen(with)) == 0;
+}
+
+static bool is_make(const char *name)
+{
+	size_t n = strlen(name);
+	return strcmp(name, "make") == 0 || strcmp(name, "gmake") == 0 || begins(name, "make-") || begins(name, "gmake-") ||
+	       (n > 5 && strcmp(name + n - 5, "_make") == 0);
+}
+
+// Programs that choose nodes themselves.
+static bool is_ours(const char *name)
+{
+	return strcmp(name, "mpmake") == 0 || strcmp(name, "mprun") == 0 || strcmp(name, "mexec") == 0 ||
+	       strcmp(name, "mexecvp") == 0;
+}
+
+// MEXEC_DRIVER=BUILD:STUB:FALLBACK
+void start_routing(void)
+{
+	const char *driver = getenv("MEXEC_DRIVER");
+	const char *from = driver != NULL ? strchr(driver, ':') : NULL;
+	if (from == NULL || *++from != '/')
+		return;
+	size_t length = strcspn(from, ":");
+	char exe[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	if (n <= 0 || length >= sizeof(stub))
+		return;
+	exe[n] = '\0';
+	const char *name = base_name(exe);
+	if (!is_make(name) || strlen(name) >= sizeof(own_name))
+		return;
+	strcpy(own_name, name);
+	memcpy(stub, from, length);
+}
+
+static const char *variable(char *const envp[], const char *prefix)
+{
+	for (; *envp != NULL; envp++)
+		if (begins(*envp, prefix))
+			return *envp + strlen(prefix);
+	return NULL;
+}
+
+// The read end of the jobserver's pipe in MAKEFLAGS; the last word on it counts. False: there is none, or it is a fifo.
+static bool jobserver_pipe(const char *flags, int *fd)
+{
+	static const char *const options[] = {"--jobserver-auth=", "--jobserver-fds="}; // make 4.2 and later, and before
+	bool found = false;
+	while (flags != NULL) {
+		flags += strspn(flags, " ");
+		if (begins(flags, "-- ")) // variables follow: anybody's text
+			break;
+		for (int i = 0; i < 2; i++)
+			if (begins(flags, options[i])) {
+				const char *value = flags + strlen(options[i]);
+				char *end;
+				long n = strtol(value, &end, 10);
+				found = end > value && *end == ',' && n >= INT_MIN && n <= INT_MAX;
+				*fd = n;
+			}
+		flags = strchr(flags, ' ');
+	}
+	return found;
+}
+
+static bool is_word(const char *word, size_t length, const char *name)
+{
+	return strlen(name) == length && memcmp(word, name, length) == 0;
+}
+
+// Whether a shell's command line has a make in it, as a word. Only asked where make does not say itself.
+static bool mentions_make(const char *path, char *const argv[], size_t argc)
+{
+	const char *name = base_name(path);
+	size_t n = strlen(name);
+	if (argc < 3 || n < 2 || strcmp(name + n - 2, "sh") != 0)
+		return false;
+	static const char ends[] = " \t\n;&|(){}<>`'\"=$/";
+	for (const char *at = argv[argc - 1]; *at != '\0';) {
+		size_t length = strcspn(at, ends);
+		if (is_word(at, length, own_name) || is_word(at, length, "make") || is_word(at, length, "gmake") ||
+		    is_word(at, length, "mpmake"))
+			return true;
+		at += length;
+		at += strspn(at, ends);
+	}
+	return false;
+}
+
+// make leaves the jobserver's pipe open across execve for a recursive line, and for no other. Only make knows which lines these
+// are ($(MAKE) before expansion, or a +), and MAKEFLAGS names the descriptors on all of them.
+static bool is_recursive(const char *path, char *const argv[], size_t argc, char *const envp[])
+{
+	int fd;
+	if (jobserver_pipe(variable(envp, "MAKEFLAGS="), &fd)) {
+		if (fd < 0) // make 4.4 disables it so for a line that is not recursive
+			return false;
+		int flags = fcntl(fd, F_GETFD);
+		if (flags >= 0)
+			return !(flags & FD_CLOEXEC);
+	}
+	return mentions_make(path, argv, argc);
+}
+
+// make turns to the shell itself where execve says ENOEXEC: what the kernel does not know must not get behind the stub.
+static bool kernel_knows(const char *path)
+{
+	// Regular files only have got here; but they can be replaced, and opening a fifo would wait.
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return false;
+	char magic[4];
+	ssize_t n = read(fd, magic, sizeof(magic));
+	close(fd);
+	return (n == 4 && memcmp(magic, "\177ELF", 4) == 0) || (n >= 2 && memcmp(magic, "#!", 2) == 0);
+}
+
+// What can be told without the program's file.
+static bool may_travel(const char *file, char *const argv[], char *const envp[], size_t *argc)
+{
+	if (stub[0] == '\0' || file == NULL || argv == NULL || argv[0] == NULL || envp == NULL)
+		return false;
+	const char *name = base_name(file);
+	if (is_make(name) || is_ours(name))
+		return false;
+	size_t n = 0;
+	while (argv[n] != NULL)
+		if (++n > ARGUMENTS)
+			return false;
+	*argc = n;
+	return true;
+}
+
+const char *route(const char *path, char *const argv[], char *const envp[], size_t *argc)
+{
+	int saved = errno;
+	struct stat st;
+	bool go = may_travel(path, argv, envp, argc) && !is_recursive(path, argv, *argc, envp) && probe(path, &st) == 0 &&
+		  kernel_knows(path);
+	errno = saved;
+	return go ? stub : NULL;
+}
+
+const char *route_along(const char *file, char *const argv[], char *const envp[], size_t *argc, char *room, const char **path)
+{
+	int saved = errno;
+	struct stat st;
+	bool go = may_travel(file, argv, envp, argc) && !is_recursive(file, argv, *argc, envp) &&
+		  search(file, getenv("PATH"), room, path, &st) == 0 && kernel_knows(*path);
+	errno = saved;
+	return go ? stub : NULL;
+}
+
+void wrap(const char **to, const char *path, char *const argv[], size_t argc)
+{
+	*to++ = "mexec";
+	*to++ = "-p";
+	if (strcmp(argv[0], path) != 0) {
+		*to++ = "-a";
+		*to++ = argv[0];
+	}
+	*to++ = "--";
+	*to++ = path;
+	memcpy(to, argv + 1, argc * sizeof(*to)); // with the NULL
+}
+
+bool is_shell_function(char *const envp[])
+{
+	return envp == environ;
+}

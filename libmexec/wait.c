@@ -1,0 +1,236 @@
+// The conversation with the daemon after EXEC.
+//
+//	             SENT                 EXITED, KILLED, FAILED
+//	offered ------------> running ------------------------------> ended (does not return)
+//	   |  ^                 |  |
+//	   |  '-----------------'  | lost
+//	   |   HERE: refused       '----------------------------------> ended, status 125
+//	   | HERE, lost
+//	   '------------> executed here, or offered to the next daemon
+//
+// While a job is only offered, nothing runs: signals act on this process as they would on a program that has not got to its main
+// yet, and a stub that they kill takes the offer back. From SENT on they belong to the program.
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "stub.h"
+
+struct conversation {
+	const struct job *job;
+	int connection;
+	bool sent; // the program may be running
+
+	int signals;      // signalfd, -1 until the first SENT
+	uint64_t mask;    // of the caller, in force again before the program is executed here
+	uint64_t passed;  // signals that went to the daemon since SENT: the program's own where it is executed here after all
+	bool group;       // the last stop that was passed on was for the whole process group
+	unsigned stop;    // the last stop that was passed on, 0 = none
+	bool continued;   // and CONT after it
+	
+	size_t have;
+	char bytes[sizeof(struct frame) + FRAME_MAX + 1];
+};
+
+static const uint64_t stops = 1ull << (SIGTSTP - 1) | 1ull << (SIGTTIN - 1) | 1ull << (SIGTTOU - 1);
+static const uint64_t by_terminal = 1ull << (SIGTSTP - 1) | 1ull << (SIGTTIN - 1) | 1ull << (SIGTTOU - 1) | 1ull << (SIGINT - 1) |
+				    1ull << (SIGQUIT - 1) | 1ull << (SIGHUP - 1) | 1ull << (SIGCONT - 1) | 1ull << (SIGWINCH - 1);
+
+static void take_signals(struct conversation *c)
+{
+	if (c->signals >= 0)
+		return;
+	// What the caller ignores stays with the kernel, which drops it. CONT is wanted even so: it continues an ignorer too.
+	// CHLD tells of children that this process got from before its execve; the program has none where it runs.
+	uint64_t set = (~c->job->head.sigign | c->job->head.sigblk | signal_bit(SIGCONT)) & ~signal_bit(SIGCHLD);
+	c->mask = signal_mask(NULL);
+	uint64_t blocked = c->mask | set;
+	signal_mask(&blocked);
+	int fd = syscall(SYS_signalfd4, -1, &set, sizeof(set), SFD_CLOEXEC | SFD_NONBLOCK);
+	c->signals = fd < 0 || fd > 2 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (fd >= 0 && fd != c->signals)
+		close(fd);
+	if (c->signals < 0) // no descriptor left: better a stub that dies of its signals than one that is deaf to them
+		signal_mask(&c->mask);
+}
+
+// The job was refused after SENT, and is not running anywhere.
+static void give_signals_back(struct conversation *c)
+{
+	if (c->signals < 0)
+		return;
+	for (unsigned n = 1; n <= SIGNALS; n++)
+		if (c->passed & signal_bit(n))
+			kill(getpid(), n);
+	close(c->signals);
+	c->signals = -1;
+	c->passed = 0;
+	signal_mask(&c->mask);
+}
+
+static bool send_signal(struct conversation *c, uint32_t n, uint32_t scope)
+{
+	struct {
+		struct frame frame;
+		uint32_t signal, scope;
+	} m = {{FRAME_MAGIC, FRAME_VERSION, FRAME_SIGNAL, 8}, n, scope};
+	// A daemon that lets hundreds of signals lie is not worth to be waited for.
+	return send(c->connection, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof(m);
+}
+
+static void pass(struct conversation *c, const struct signalfd_siginfo *s)
+{
+	uint32_t n = s->ssi_signo;
+	uint64_t bit = signal_bit(n);
+	if (n == SIGPIPE && s->ssi_pid == (uint32_t)getpid()) // our own line on a broken stderr
+		return;
+	// SI_KERNEL alone would not do: an alarm's signal is the kernel's too, and for one process.
+	bool group = s->ssi_code == SI_KERNEL && (bit & by_terminal);
+	if (bit & stops) {
+		c->stop = n;
+		c->group = group;
+		c->continued = false;
+		c->passed &= ~signal_bit(SIGCONT);
+	} else if (n == SIGCONT) {
+		// A shell's fg continues the group by kill(2), which looks like a kill of this process alone.
+		group = group || c->group;
+		c->continued = true;
+		c->passed &= ~stops;
+	}
+	c->passed |= bit;
+	send_signal(c, n, group);
+}
+
+static void pass_signals(struct conversation *c)
+{
+	struct signalfd_siginfo s[4];
+	ssize_t n = read(c->signals, s, sizeof(s));
+	for (ssize_t i = 0; i < n / (ssize_t)sizeof(s[0]); i++)
+		pass(c, &s[i]);
+}
+
+static void stopped(struct conversation *c, unsigned n)
+{
+	// A stop that we passed on, and CONT right after it: the two have overtaken this answer, and nobody will continue us again.
+	bool stale = n == c->stop && c->continued;
+	if (n == c->stop)
+		c->stop = 0;
+	if (!stale && !stop_self(n)) {
+		send_signal(c, SIGCONT, c->group);
+		c->continued = true;
+	}
+}
+
+static _Noreturn void lost(const struct job *job)
+{
+	say("mexec: ", job->name, ": lost: the daemon went away while the job ran", NULL);
+	_exit(STATUS_LOST);
+}
+
+enum verdict { GO_ON, MALFORMED, EXECUTE };
+
+// Acts on one whole frame. body ends in a NUL of ours.
+static enum verdict obey(struct conversation *c, const struct frame *f, char *body)
+{
+	uint32_t number = 0;
+	if (f->length >= sizeof(number))
+		memcpy(&number, body, sizeof(number));
+	bool alone = f->length == sizeof(number);
+	switch (f->type) {
+	case FRAME_HERE:
+		if (c->job->verbose)
+			say("mexec: here: ", body, NULL);
+		return EXECUTE;
+	case FRAME_SENT:
+		take_signals(c);
+		c->sent = true;
+		if (c->job->verbose)
+			say("mexec: ", body, NULL);
+		return GO_ON;
+	case FRAME_EXITED:
+		if (alone && number <= 255)
+			end_exited(number);
+		return MALFORMED;
+	case FRAME_KILLED:
+		if (alone && number >= 1 && number <= SIGNALS)
+			end_killed(number);
+		return MALFORMED;
+	case FRAME_STOPPED:
+		if (!alone || number < 1 || number > SIGNALS)
+			return MALFORMED;
+		stopped(c, number);
+		return GO_ON;
+	case FRAME_FAILED:
+		if (f->length < sizeof(number) || number > 255)
+			return MALFORMED;
+		say("mexec: ", body + sizeof(number), NULL);
+		_exit(number);
+	}
+	return MALFORMED;
+}
+
+// Reads what has come and acts on the frames that are whole. Only what one frame needs is ever waited for.
+static enum verdict hear(struct conversation *c)
+{
+	ssize_t n = recv(c->connection, c->bytes + c->have, sizeof(c->bytes) - 1 - c->have, 0);
+	if (n <= 0)
+		return n < 0 && errno == EINTR ? GO_ON : MALFORMED;
+	c->have += n;
+	for (;;) {
+		struct frame f;
+		if (c->have < sizeof(f))
+			return GO_ON;
+		memcpy(&f, c->bytes, sizeof(f));
+		if (f.magic != FRAME_MAGIC || f.version != FRAME_VERSION || f.length > FRAME_MAX)
+			return MALFORMED;
+		size_t whole = sizeof(f) + f.length;
+		if (c->have < whole)
+			return GO_ON;
+		char next = c->bytes[whole];
+		c->bytes[whole] = '\0';
+		enum verdict v = obey(c, &f, c->bytes + sizeof(f));
+		if (v != GO_ON)
+			return v;
+		c->bytes[whole] = next;
+		c->have -= whole;
+		memmove(c->bytes, c->bytes + whole, c->have);
+	}
+}
+
+enum answer converse(const struct job *job, int connection)
+{
+	static struct conversation c; // 64 KiB that the kernel gives page by page
+	c.job = job;
+	c.connection = connection;
+	c.signals = -1;
+	c.have = 0;
+	c.sent = false;
+	for (;;) {
+		if (c.signals >= 0) {
+			struct pollfd p[] = {{c.connection, POLLIN, 0}, {c.signals, POLLIN, 0}};
+			if (poll(p, 2, -1) < 0)
+				continue;
+			if (p[1].revents != 0)
+				pass_signals(&c);
+			if (p[0].revents == 0)
+				continue;
+		}
+		switch (hear(&c)) {
+		case GO_ON:
+			break;
+		case EXECUTE:
+			give_signals_back(&c);
+			return ANSWER_HERE;
+		case MALFORMED:
+			if (c.sent)
+				lost(job);
+			return ANSWER_NONE;
+		}
+	}
+}
