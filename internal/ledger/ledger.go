@@ -1,0 +1,201 @@
+// Package ledger is the book of every job that this node owes an answer for: in which state it is, where, why there, and how it ended.
+//
+// It is pure: time is an argument, and it is not safe for concurrent use. Its size is bounded: jobs that are under way, the last
+// jobs that ended, the last builds.
+package ledger
+
+import (
+	"fmt"
+	"time"
+
+	"mexec"
+)
+
+// State is where a job is in its life.
+//
+//	Received ──► Granted ──► Starting ──► Running ──► Ended
+//	 ▲  │         │   │       │  │  └──► Ended  └──► Lost
+//	 │  │         │   │       │  └──► Lost
+//	 └──┼─────────┘   │       │      refused, or the link went before Start was sent
+//	 ▲  │             │       │
+//	 └──┼─────────────┼───────┘      refused: nothing ran
+//	    └─────────────┴──► Withdrawn its caller went away first
+//
+// A job waits in Received for a grant; the node is not known before there is one. What separates Granted from Starting is the
+// point of no re-run: Start has been sent. Before it, any failure puts the job back to Received.
+type State uint8
+
+const (
+	Received State = iota
+	Granted
+	Starting
+	Running
+	Ended
+	Lost
+	Withdrawn
+)
+
+func (s State) String() string {
+	return [...]string{"received", "granted", "starting", "running", "ended", "lost", "withdrawn"}[s]
+}
+
+// follows lists the states that may come after each.
+var follows = [Withdrawn + 1][]State{
+	Received: {Granted, Withdrawn},
+	Granted:  {Starting, Received, Withdrawn},
+	Starting: {Running, Ended, Lost, Received},
+	Running:  {Ended, Lost},
+}
+
+// Job is one line of the book.
+type Job struct {
+	ID       mexec.JobID    `json:"id"`
+	Build    mexec.BuildID  `json:"build,omitempty"`
+	Command  string         `json:"command"`
+	State    State          `json:"-"`
+	Node     mexec.NodeID   `json:"node,omitempty"`
+	Why      string         `json:"why,omitempty"`
+	Status   mexec.Status   `json:"status"`
+	Usage    mexec.Usage    `json:"usage"`
+	Received time.Time      `json:"received"`
+	Started  time.Time      `json:"started"`
+	Ended    time.Time      `json:"ended"`
+	Refusals []mexec.NodeID `json:"refusals,omitempty"`
+}
+
+// Build sums the jobs of one build.
+type Build struct {
+	ID       mexec.BuildID        `json:"id"`
+	Jobs     int                  `json:"jobs"` // received so far
+	Lost     int                  `json:"lost"`
+	ByNode   map[mexec.NodeID]int `json:"by_node"` // jobs that were started there
+	CPU      time.Duration        `json:"cpu_ns"`
+	Slowest  time.Duration        `json:"slowest_ns"`
+	lastUsed time.Time
+}
+
+const (
+	keepJobs   = 4096
+	keepBuilds = 256
+)
+
+// Ledger is the book.
+type Ledger struct {
+	jobs   map[mexec.JobID]*Job
+	next   mexec.JobID
+	past   [keepJobs]*Job // the last that ended, a ring
+	ended  int
+	builds map[mexec.BuildID]*Build
+	byNode map[mexec.NodeID]int
+	lost   int
+}
+
+// New returns an empty ledger.
+func New() *Ledger {
+	return &Ledger{jobs: map[mexec.JobID]*Job{}, builds: map[mexec.BuildID]*Build{}, byNode: map[mexec.NodeID]int{}}
+}
+
+// Enter opens the line of a new job.
+func (l *Ledger) Enter(build mexec.BuildID, command string, now time.Time) *Job {
+	l.next++
+	j := &Job{ID: l.next, Build: build, Command: command, Received: now}
+	l.jobs[j.ID] = j
+	if b := l.build(build, now); b != nil {
+		b.Jobs++
+	}
+	return j
+}
+
+// Set is the only place where a job changes its state. A change that the picture does not show is a mistake of ours.
+func (l *Ledger) Set(j *Job, to State, now time.Time) {
+	ok := false
+	for _, s := range follows[j.State] {
+		ok = ok || s == to
+	}
+	if !ok || l.jobs[j.ID] != j {
+		panic(fmt.Sprintf("ledger: job %d can't go from %v to %v", j.ID, j.State, to))
+	}
+	switch to {
+	case Received:
+		j.Refusals = append(j.Refusals, j.Node)
+		j.Node = ""
+	case Starting:
+		j.Started = now
+	case Ended, Lost, Withdrawn:
+		j.Ended = now
+		l.close(j, to, now)
+	}
+	j.State = to
+}
+
+func (l *Ledger) close(j *Job, to State, now time.Time) {
+	delete(l.jobs, j.ID)
+	l.past[l.ended%keepJobs] = j
+	l.ended++
+	b := l.build(j.Build, now)
+	if to != Withdrawn {
+		l.byNode[j.Node]++
+	}
+	if to == Lost {
+		l.lost++
+	}
+	if b == nil {
+		return
+	}
+	switch to {
+	case Withdrawn:
+		b.Jobs--
+	case Lost:
+		b.Lost++
+		fallthrough
+	case Ended:
+		b.ByNode[j.Node]++
+		b.CPU += j.Usage.User + j.Usage.System
+		b.Slowest = max(b.Slowest, now.Sub(j.Started))
+	}
+}
+
+// Build returns the sums of a build, nil if it is not known (any more).
+func (l *Ledger) Build(id mexec.BuildID) *Build { return l.builds[id] }
+
+func (l *Ledger) build(id mexec.BuildID, now time.Time) *Build {
+	if id == "" {
+		return nil
+	}
+	b := l.builds[id]
+	if b == nil {
+		if len(l.builds) >= keepBuilds {
+			l.forget()
+		}
+		b = &Build{ID: id, ByNode: map[mexec.NodeID]int{}}
+		l.builds[id] = b
+	}
+	b.lastUsed = now
+	return b
+}
+
+// forget drops the build that was used the longest ago.
+func (l *Ledger) forget() {
+	var oldest *Build
+	for _, b := range l.builds {
+		if oldest == nil || b.lastUsed.Before(oldest.lastUsed) {
+			oldest = b
+		}
+	}
+	delete(l.builds, oldest.ID)
+}
+
+// Open is how many jobs are under way; Total how many there were.
+func (l *Ledger) Open() int { return len(l.jobs) }
+
+func (l *Ledger) Total() int { return int(l.next) }
+
+// Recent lists the jobs that ended, newest first, at most n.
+func (l *Ledger) Recent(n int) []*Job {
+	n = min(n, l.ended, keepJobs)
+	out := make([]*Job, n)
+	for i := range out {
+		out[i] = l.past[(l.ended-1-i)%keepJobs]
+	}
+	return out
+}

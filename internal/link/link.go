@@ -1,0 +1,120 @@
+// Package link is the connection between two nodes: gRPC over mutual TLS 1.3, one per ordered pair, dialled when it is first needed.
+// On it runs one Link stream, of beats, wants and grants, and one Run stream a job.
+//
+// The home side is Pool, the worker side is Server. Both learn within the keep-alive time that the other is gone, whatever the
+// network does: a side that has heard nothing for that long ends the connection, and with it every job on it. gRPC's own keep-alive
+// was refused: its client allows none below 10 s, and beats are needed anyway for the clock.
+//
+// Events are delivered from the goroutines of the link and must not block; events of one link come in order. Whoever sends notes
+// (Want, Grant …) never waits: they are kept until the stream takes them, wants as their last value only.
+package link
+
+import (
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/credentials"
+
+	"mexec"
+	"mexec/internal/place"
+	"mexec/internal/wire/mexecpb"
+)
+
+// Self is what a node says of itself when a link stands.
+type Self struct {
+	Name mexec.NodeID
+	Boot string // of its kernel
+	Arch string
+}
+
+func (s Self) hello() *mexecpb.Hello {
+	return &mexecpb.Hello{Name: string(s.Name), Boot: s.Boot, Version: mexec.Version, Arch: s.Arch}
+}
+
+const (
+	// Windows are fixed: a set size switches off gRPC's tuner, which lets each paused stream grow to megabytes.
+	streamWindow = 256 << 10
+	connWindow   = 64 << 20
+	maxMessage   = 16 << 20 // an exec body is 8 MiB at most
+
+	// Chunk is the most data in one message: gRPC's buffer pool jumps from 32 KiB to 1 MiB.
+	Chunk = 32<<10 - 64
+)
+
+// beatsPerLife is how many beats fit into a keep-alive time: losing one or two to a busy machine ends nothing.
+const beatsPerLife = 5
+
+// Credentials of one side of a link.
+type Credentials = credentials.TransportCredentials
+
+// box holds the notes that wait to be sent. Sending is level-triggered: a kick says that there is something.
+type box[T any] struct {
+	mu    sync.Mutex
+	note  T
+	dirty bool
+	kick  chan struct{}
+}
+
+func newBox[T any]() *box[T] { return &box[T]{kick: make(chan struct{}, 1)} }
+
+func (b *box[T]) put(change func(*T)) {
+	b.mu.Lock()
+	change(&b.note)
+	b.dirty = true
+	b.mu.Unlock()
+	select {
+	case b.kick <- struct{}{}:
+	default:
+	}
+}
+
+// take returns what has gathered, or false.
+func (b *box[T]) take() (note T, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	note, ok = b.note, b.dirty
+	var empty T
+	b.note, b.dirty = empty, false
+	return note, ok
+}
+
+// listener watches that the other side is heard. It counts beats of silence by a ticker and not by the clock: when this process
+// itself was stopped for a while, its ticker has not gone on either, and no healthy link is cut.
+type listener struct {
+	mu      sync.Mutex
+	silence int
+}
+
+func (l *listener) heard() {
+	l.mu.Lock()
+	l.silence = 0
+	l.mu.Unlock()
+}
+
+// tick says whether the silence has lasted a whole life.
+func (l *listener) tick() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.silence++
+	return l.silence > beatsPerLife
+}
+
+func grants(ids []uint64) []place.Grant {
+	out := make([]place.Grant, len(ids))
+	for i, id := range ids {
+		out[i] = place.Grant(id)
+	}
+	return out
+}
+
+func numbers(ids []place.Grant) []uint64 {
+	out := make([]uint64, len(ids))
+	for i, id := range ids {
+		out[i] = uint64(id)
+	}
+	return out
+}
+
+func leaseOf(ms uint32) time.Duration {
+	return min(time.Duration(ms)*time.Millisecond, place.Lease)
+}

@@ -1,0 +1,198 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"mexec/internal/wire"
+)
+
+// Conn is one caller: a stub with its job, or a client with a query.
+type Conn struct {
+	uc  *net.UnixConn
+	buf []byte // read but not yet taken
+}
+
+// Cred is who the kernel says the caller is.
+type Cred struct {
+	PID      int
+	UID, GID uint32
+	Groups   []uint32
+}
+
+// firstFrame is how long a caller may take over its first frame.
+const firstFrame = 10 * time.Second
+
+// ReadFirst reads the first frame and the descriptors that come with it; they are close-on-exec and the caller of ReadFirst
+// closes them, also with an error.
+func (c *Conn) ReadFirst() (h wire.Header, body []byte, fds []int, err error) {
+	c.uc.SetReadDeadline(time.Now().Add(firstFrame))
+	defer c.uc.SetReadDeadline(time.Time{})
+	buf := make([]byte, 16<<10)
+	var oob [128]byte
+	n, oobn, flags, _, err := c.uc.ReadMsgUnix(buf, oob[:])
+	if oobn > 0 {
+		fds = rights(oob[:oobn])
+	}
+	if err != nil {
+		return h, nil, fds, err
+	}
+	if flags&unix.MSG_CTRUNC != 0 {
+		return h, nil, fds, errors.New("too many descriptors came with the frame")
+	}
+	for n < wire.HeaderLen {
+		more, err := c.uc.Read(buf[n:])
+		if err != nil {
+			return h, nil, fds, cutShort(err)
+		}
+		n += more
+	}
+	if h, err = wire.ParseHeader(buf); err != nil {
+		return h, nil, fds, err
+	}
+	end := wire.HeaderLen + h.Len
+	if n < end {
+		whole := buf
+		if end > len(buf) {
+			whole = make([]byte, end)
+			copy(whole, buf[:n])
+		}
+		if _, err := io.ReadFull(c.uc, whole[n:end]); err != nil {
+			return h, nil, fds, cutShort(err)
+		}
+		return h, whole[wire.HeaderLen:end], fds, nil
+	}
+	c.buf = buf[end:n]
+	return h, buf[wire.HeaderLen:end:end], fds, nil
+}
+
+// ReadFrame reads the next frame; its body is valid until the next call. io.EOF: the caller is gone.
+func (c *Conn) ReadFrame() (wire.Header, []byte, error) {
+	if err := c.fill(wire.HeaderLen); err != nil {
+		return wire.Header{}, nil, err
+	}
+	h, err := wire.ParseHeader(c.buf)
+	if err != nil {
+		return h, nil, err
+	}
+	if h.Len > wire.MaxFrame {
+		return h, nil, fmt.Errorf("%v frame of %d bytes, at most %d here", h.Type, h.Len, wire.MaxFrame)
+	}
+	if err := c.fill(wire.HeaderLen + h.Len); err != nil {
+		return h, nil, cutShort(err)
+	}
+	body := c.buf[wire.HeaderLen : wire.HeaderLen+h.Len]
+	c.buf = c.buf[wire.HeaderLen+h.Len:]
+	return h, body, nil
+}
+
+// fill reads until at least n bytes are held.
+func (c *Conn) fill(n int) error {
+	for len(c.buf) < n {
+		more := make([]byte, max(n, 64))
+		k := copy(more, c.buf)
+		got, err := c.uc.Read(more[k:])
+		c.buf = more[:k+got]
+		if err != nil && len(c.buf) < n {
+			return err
+		}
+	}
+	return nil
+}
+
+func cutShort(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("frame cut short")
+	}
+	return err
+}
+
+// Write sends whole frames.
+func (c *Conn) Write(frames []byte) error {
+	_, err := c.uc.Write(frames)
+	return err
+}
+
+// Close ends the conversation; a ReadFrame under way returns.
+func (c *Conn) Close() error { return c.uc.Close() }
+
+// Cred asks the kernel who connected.
+func (c *Conn) Cred() (Cred, error) {
+	var cred Cred
+	raw, err := c.uc.SyscallConn()
+	if err != nil {
+		return cred, err
+	}
+	cerr := raw.Control(func(fd uintptr) {
+		var u *unix.Ucred
+		if u, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err != nil {
+			return
+		}
+		cred = Cred{PID: int(u.Pid), UID: u.Uid, GID: u.Gid}
+		cred.Groups, err = peerGroups(fd)
+	})
+	if err = errors.Join(cerr, err); err != nil {
+		return cred, fmt.Errorf("peer credentials: %w", err)
+	}
+	return cred, nil
+}
+
+func peerGroups(fd uintptr) ([]uint32, error) {
+	groups := make([]uint32, 32)
+	for {
+		size := uint32(4 * len(groups))
+		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_PEERGROUPS,
+			uintptr(unsafe.Pointer(&groups[0])), uintptr(unsafe.Pointer(&size)), 0)
+		switch errno {
+		case 0:
+			return groups[:size/4], nil
+		case unix.ERANGE:
+			groups = make([]uint32, size/4)
+		default:
+			return nil, errno
+		}
+	}
+}
+
+// Pidfd is a descriptor of the caller's process, which stays the same when the stub executes the program in place. It is non-blocking
+// and close-on-exec.
+func (c *Conn) Pidfd(pid int) (int, error) {
+	raw, err := c.uc.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	fd := -1
+	cerr := raw.Control(func(s uintptr) {
+		// SO_PEERPIDFD can't be fooled by a pid that was used again; it came with Linux 6.5.
+		if fd, err = unix.GetsockoptInt(int(s), unix.SOL_SOCKET, unix.SO_PEERPIDFD); err == nil {
+			err = unix.SetNonblock(fd, true)
+			return
+		}
+		fd, err = unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	})
+	if err = errors.Join(cerr, err); err != nil {
+		return -1, fmt.Errorf("pidfd of %d: %w", pid, err)
+	}
+	return fd, nil
+}
+
+// rights takes the descriptors out of a control message; anything else in it is dropped.
+func rights(oob []byte) []int {
+	msgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil
+	}
+	var fds []int
+	for i := range msgs {
+		if got, err := unix.ParseUnixRights(&msgs[i]); err == nil {
+			fds = append(fds, got...)
+		}
+	}
+	return fds
+}

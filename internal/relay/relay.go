@@ -1,0 +1,98 @@
+// Package relay moves bytes between a job and the descriptors of its caller.
+//
+// At home, a Sink writes to a descriptor of the caller and a Source reads from one. The descriptor stays the caller's: no flag of it is
+// ever set, since O_NONBLOCK belongs to the open file, which the caller and its other children share, and a program that finds it
+// set fails. A pipe or terminal is opened anew through /proc/self/fd instead, which gives an open file of our own that may be
+// non-blocking and can wait in the runtime's poller; what can't be opened anew is polled before each piece.
+//
+// On the worker, Feed fills a job's stdin no further than it is told to, and Drain reads its output.
+//
+// Back-pressure is whole: a Sink that blocks blocks its caller, which is the goroutine that receives the job's stream, so that gRPC's
+// window fills, the worker's Drain stops and the job's pipe is full, as it would be on one machine. None of it holds a thread
+// while it waits, but for sockets and pipes that can't be opened anew.
+package relay
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"mexec/internal/wire/mexecpb"
+)
+
+// Kind says what a descriptor of the caller is to the job.
+func Kind(fd int) mexecpb.Stdio {
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return mexecpb.Stdio_STDIO_CLOSED
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return mexecpb.Stdio_STDIO_FILE
+	case unix.S_IFCHR:
+		if st.Rdev == unix.Mkdev(1, 3) {
+			return mexecpb.Stdio_STDIO_NULL
+		}
+	}
+	return mexecpb.Stdio_STDIO_STREAM
+}
+
+// Merged says whether two descriptors are one open file, or two of one pipe or terminal: then what is written to both must keep
+// its order.
+func Merged(a, b int) bool {
+	var sa, sb unix.Stat_t
+	if unix.Fstat(a, &sa) != nil || unix.Fstat(b, &sb) != nil || sa.Dev != sb.Dev || sa.Ino != sb.Ino {
+		return false
+	}
+	if sa.Mode&unix.S_IFMT != unix.S_IFREG {
+		return true
+	}
+	const kcmpFile = 0
+	pid := uintptr(os.Getpid())
+	order, _, errno := unix.Syscall6(unix.SYS_KCMP, pid, pid, kcmpFile, uintptr(a), uintptr(b), 0)
+	return errno == 0 && order == 0
+}
+
+// anew opens the file of fd again as an open file of our own, if its kind allows that.
+func anew(fd, flags int) *os.File {
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return nil
+	}
+	if t := st.Mode & unix.S_IFMT; t != unix.S_IFIFO && (t != unix.S_IFCHR || !terminal(fd)) {
+		return nil
+	}
+	name := "/proc/self/fd/" + strconv.Itoa(fd)
+	own, err := unix.Open(name, flags|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	return os.NewFile(uintptr(own), name)
+}
+
+func terminal(fd int) bool {
+	_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	return err == nil
+}
+
+// slice is how long a wait in poll may last before the context is looked at again.
+const slice = 200 // ms
+
+// await waits until fd is ready, in slices so that it ends soon after ctx does. It holds a thread.
+func await(ctx context.Context, fd int, events int16) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, slice)
+		if n > 0 {
+			return nil
+		}
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
