@@ -16,7 +16,7 @@ const DefaultTTL = time.Hour
 
 // A token is 57 bytes, 76 characters of URL-safe base64 without padding:
 //
-//	u8 version = 1 | 32 bytes SHA-256 of the CA's certificate | u64 expiry, big-endian Unix seconds | 16 bytes HMAC-SHA256
+//	u8 version = 1 | 32 bytes SHA-256 of the CA's certificate | u64 expiry, Unix seconds | 16 bytes HMAC-SHA256
 //
 // Nothing is kept about it: it admits any number of machines until it expires, and there is no list of tokens to lose.
 // The version makes its first character 'A', so a token is never mistaken for an option.
@@ -51,7 +51,7 @@ func mint(key []byte, root [32]byte, expires time.Time) string {
 	b := make([]byte, 0, tokenSize)
 	b = append(b, tokenVersion)
 	b = append(b, root[:]...)
-	b = binary.BigEndian.AppendUint64(b, uint64(expires.Unix()))
+	b = binary.LittleEndian.AppendUint64(b, uint64(expires.Unix()))
 	b = append(b, seal(key, b)...)
 	return tokenText.EncodeToString(b)
 }
@@ -78,7 +78,7 @@ func parseToken(text string) (token, error) {
 	}
 	copy(t.raw[:], b)
 	copy(t.root[:], b[1:])
-	t.expires = time.Unix(int64(binary.BigEndian.Uint64(b[33:])), 0)
+	t.expires = time.Unix(int64(binary.LittleEndian.Uint64(b[33:])), 0)
 	return t, nil
 }
 
