@@ -1,0 +1,274 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+type kind int
+
+const (
+	text kind = iota
+	number
+	boolean
+)
+
+// setting is all there is to know about one of them. Its name is its key in the file, its flag after "--", and its variable
+// after MEXECD_.
+type setting struct {
+	name     string
+	meaning  string
+	kind     kind                        // how it is written in TOML
+	list     bool                        // of text; commas outside TOML
+	fallback string                      // its value where nobody says anything
+	machine  func(env, bool) string      // instead of fallback, where that depends on who asks
+	shown    string                      // how the tables describe machine
+	set      func(*Config, string) error // of a list: adds, and "" empties it
+	get      func(*Config) []string      // one, or a list
+}
+
+type env = func(string) string
+
+var settings = []setting{
+	{
+		name: "config", fallback: DefaultFile,
+		meaning: "this file (TOML); only the default one may be missing",
+		set:     func(c *Config, s string) error { c.File = s; return nil },
+		get:     func(c *Config) []string { return []string{c.File} },
+	}, {
+		name: "listen", fallback: ":7733",
+		meaning: "address of the link port: other nodes' jobs, and joining",
+		set:     address(func(c *Config) *string { return &c.Listen }),
+		get:     func(c *Config) []string { return []string{c.Listen} },
+	}, {
+		name: "gossip", fallback: ":7734",
+		meaning: "address of membership gossip, TCP and UDP",
+		set:     address(func(c *Config) *string { return &c.Gossip }),
+		get:     func(c *Config) []string { return []string{c.Gossip} },
+	}, {
+		name: "advertise", shown: "the outgoing address",
+		meaning: "host or IP address that the other nodes reach this one by",
+		set:     advertise,
+		get:     func(c *Config) []string { return []string{c.Advertise} },
+	}, {
+		name: "socket", machine: socket, shown: "root: /run/mexec/mexecd.sock, else $XDG_RUNTIME_DIR/mexec/mexecd.sock",
+		meaning: "unix socket of this node's own commands; in the state directory where there is no XDG_RUNTIME_DIR",
+		set:     path(func(c *Config) *string { return &c.Socket }),
+		get:     func(c *Config) []string { return []string{c.Socket} },
+	}, {
+		name: "state", machine: state, shown: "root: /var/lib/mexec, else ~/.local/state/mexec",
+		meaning: "directory of the node's identity",
+		set:     path(func(c *Config) *string { return &c.State }),
+		get:     func(c *Config) []string { return []string{c.State} },
+	}, {
+		name: "slots", kind: number, fallback: "0",
+		meaning: "commands that may run here at once; 0: as many as CPUs that the daemon may use",
+		set:     slots,
+		get:     func(c *Config) []string { return []string{strconv.Itoa(c.Slots)} },
+	}, {
+		name: "allow", list: true, shown: "any member",
+		meaning: "networks that may connect, CIDR or address/mask; loopback always may. Bare arguments are pairs of address and mask",
+		set:     allow,
+		get: func(c *Config) []string {
+			s := []string{}
+			for _, n := range c.Allow {
+				s = append(s, n.String())
+			}
+			return s
+		},
+	}, {
+		name: "join", list: true, shown: "those known from joining",
+		meaning: "gossip addresses of more nodes to look for, host:port",
+		set:     join,
+		get:     func(c *Config) []string { return c.Join },
+	}, {
+		name: "keepalive", fallback: "5s",
+		meaning: "a node that is silent for so long is gone, and its jobs with it",
+		set:     span(func(c *Config) *time.Duration { return &c.KeepAlive }, 100*time.Millisecond),
+		get:     func(c *Config) []string { return []string{c.KeepAlive.String()} },
+	}, {
+		name: "max-skew", fallback: "1s",
+		meaning: "a node whose clock is further off gets no job",
+		set:     span(func(c *Config) *time.Duration { return &c.MaxSkew }, time.Millisecond),
+		get:     func(c *Config) []string { return []string{c.MaxSkew.String()} },
+	}, {
+		name: "root-jobs", kind: boolean, fallback: "false",
+		meaning: "run commands here that root sends from other nodes",
+		set:     yesNo(func(c *Config) *bool { return &c.RootJobs }),
+		get:     func(c *Config) []string { return []string{strconv.FormatBool(c.RootJobs)} },
+	}, {
+		name: "cgroup", shown: "the daemon's own",
+		meaning: "cgroup below which jobs get groups of their own",
+		set:     func(c *Config, s string) error { c.Cgroup = s; return nil },
+		get:     func(c *Config) []string { return []string{c.Cgroup} },
+	}, {
+		name: "log-level", fallback: "info",
+		meaning: "debug, info, warn or error",
+		set:     logLevel,
+		get:     func(c *Config) []string { return []string{c.LogLevel} },
+	}, {
+		name: "debug", kind: boolean, fallback: "false",
+		meaning: "show each job that this node is given",
+		set:     yesNo(func(c *Config) *bool { return &c.Debug }),
+		get:     func(c *Config) []string { return []string{strconv.FormatBool(c.Debug)} },
+	},
+}
+
+func lookup(name string) *setting {
+	for i := range settings {
+		if settings[i].name == name {
+			return &settings[i]
+		}
+	}
+	return nil
+}
+
+func (s *setting) variable() string {
+	return "MEXECD_" + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))
+}
+
+func (s *setting) standard(getenv env, root bool) string {
+	if s.machine != nil {
+		return s.machine(getenv, root)
+	}
+	return s.fallback
+}
+
+func socket(getenv env, root bool) string {
+	if root {
+		return "/run/mexec/mexecd.sock"
+	}
+	if dir := getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "mexec/mexecd.sock")
+	}
+	return "" // Load puts it into the state directory
+}
+
+func state(getenv env, root bool) string {
+	if root {
+		return "/var/lib/mexec"
+	}
+	if dir := getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "mexec")
+	}
+	if home := getenv("HOME"); filepath.IsAbs(home) {
+		return filepath.Join(home, ".local/state/mexec")
+	}
+	return ""
+}
+
+// What follows reads one kind of value each. An error says what was found and what would do.
+
+func address(field func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		host, port, err := net.SplitHostPort(s)
+		if err != nil {
+			return fmt.Errorf("%q: not HOST:PORT or :PORT", s)
+		}
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return fmt.Errorf("%q: port %q is none", s, port)
+		}
+		*field(c) = net.JoinHostPort(host, port)
+		return nil
+	}
+}
+
+func advertise(c *Config, s string) error {
+	if _, _, err := net.SplitHostPort(s); err == nil || strings.ContainsAny(s, "/ ") {
+		return fmt.Errorf("%q: a host or an IP address, without a port", s)
+	}
+	if ip := net.ParseIP(s); ip != nil && ip.IsUnspecified() {
+		return fmt.Errorf("%q: nobody could reach that", s)
+	}
+	c.Advertise = s
+	return nil
+}
+
+func path(field func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		if s != "" && !filepath.IsAbs(s) {
+			return fmt.Errorf("%q: not an absolute path", s)
+		}
+		*field(c) = s
+		return nil
+	}
+}
+
+func slots(c *Config, s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 || n > 1<<16 {
+		return fmt.Errorf("%q: not a number from 0 to 65536", s)
+	}
+	c.Slots = n
+	return nil
+}
+
+func allow(c *Config, s string) error {
+	if s == "" {
+		c.Allow = nil
+	}
+	for one := range fields(s) {
+		n, err := ParseNet(one)
+		if err != nil {
+			return err
+		}
+		c.Allow = append(c.Allow, n)
+	}
+	return nil
+}
+
+func join(c *Config, s string) error {
+	if s == "" {
+		c.Join = nil
+	}
+	for one := range fields(s) {
+		if host, port, err := net.SplitHostPort(one); err != nil || host == "" || port == "" {
+			return fmt.Errorf("%q: not HOST:PORT", one)
+		}
+		c.Join = append(c.Join, one)
+	}
+	return nil
+}
+
+func fields(s string) func(func(string) bool) {
+	return strings.FieldsFuncSeq(s, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+func span(field func(*Config) *time.Duration, least time.Duration) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			return fmt.Errorf("%q: not a time such as 500ms or 5s", s)
+		}
+		if d < least {
+			return fmt.Errorf("%q: shorter than %v", s, least)
+		}
+		*field(c) = d
+		return nil
+	}
+}
+
+func yesNo(field func(*Config) *bool) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		b, err := strconv.ParseBool(s)
+		if err != nil {
+			return fmt.Errorf("%q: not true or false", s)
+		}
+		*field(c) = b
+		return nil
+	}
+}
+
+func logLevel(c *Config, s string) error {
+	switch s {
+	case "debug", "info", "warn", "error":
+		c.LogLevel = s
+		return nil
+	}
+	return errors.New(strconv.Quote(s) + ": not debug, info, warn or error")
+}
