@@ -1,0 +1,121 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"mexec"
+)
+
+// Facts are what a node says about itself once, when it joins. They never change while its daemon lives: what changes
+// is Load, and takes another way (window.go).
+type Facts struct {
+	Number  int          // from 1; NODES uses it
+	Name    mexec.NodeID // the name in the node's certificate
+	Link    string       // host:port of the gRPC link
+	Slots   int
+	Version string
+	Arch    string
+	Boot    string // boot id of its kernel
+}
+
+// factsLimit is memberlist's own limit for what travels with a member (MetaMaxSize, a constant there).
+const factsLimit = 512
+
+const factsFormat = 1
+
+// encodeFacts writes them as
+//
+//	u8 format = 1 · uvarint number · uvarint slots · name · link · version · arch · boot
+//
+// where a string is its length as a uvarint and then its bytes. New fields are appended: a reader takes what it knows.
+// Protobuf would be no shorter, and would put a generated package between two functions.
+func encodeFacts(f Facts) ([]byte, error) {
+	if err := f.check(); err != nil {
+		return nil, fmt.Errorf("encode facts: %w", err)
+	}
+	b := []byte{factsFormat}
+	b = binary.AppendUvarint(b, uint64(f.Number))
+	b = binary.AppendUvarint(b, uint64(f.Slots))
+	for _, s := range []string{string(f.Name), f.Link, f.Version, f.Arch, f.Boot} {
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
+	}
+	if len(b) > factsLimit {
+		return nil, fmt.Errorf("encode facts: %d bytes, at most %d travel with a member", len(b), factsLimit)
+	}
+	return b, nil
+}
+
+func decodeFacts(b []byte) (Facts, error) {
+	if len(b) == 0 || len(b) > factsLimit {
+		return Facts{}, fmt.Errorf("decode facts: %d bytes", len(b))
+	}
+	if b[0] != factsFormat {
+		return Facts{}, fmt.Errorf("decode facts: format %d is not known", b[0])
+	}
+	b = b[1:]
+	var f Facts
+	for _, n := range []*int{&f.Number, &f.Slots} {
+		v, used := binary.Uvarint(b)
+		if used <= 0 || v > math.MaxInt32 {
+			return Facts{}, errors.New("decode facts: cut short or too large")
+		}
+		*n, b = int(v), b[used:]
+	}
+	for _, s := range []*string{(*string)(&f.Name), &f.Link, &f.Version, &f.Arch, &f.Boot} {
+		n, used := binary.Uvarint(b)
+		if used <= 0 || n > uint64(len(b)-used) {
+			return Facts{}, errors.New("decode facts: cut short")
+		}
+		*s, b = string(b[used:used+int(n)]), b[used+int(n):]
+	}
+	if err := f.check(); err != nil {
+		return Facts{}, fmt.Errorf("decode facts: %w", err)
+	}
+	return f, nil
+}
+
+// check refuses what could not be shown, named in NODES or told apart from another node's facts.
+func (f Facts) check() error {
+	switch {
+	case f.Number < 1 || f.Number > math.MaxInt32:
+		return fmt.Errorf("node number %d", f.Number)
+	case f.Slots < 0 || f.Slots > math.MaxInt32:
+		return fmt.Errorf("%d slots", f.Slots)
+	case f.Name == "":
+		return errors.New("no node name")
+	case strings.ContainsRune(string(f.Name), '#'):
+		return fmt.Errorf("node name %q has a #", f.Name)
+	}
+	for _, s := range []string{string(f.Name), f.Link, f.Version, f.Arch, f.Boot} {
+		if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+			return fmt.Errorf("%q is no text", s)
+		}
+	}
+	return nil
+}
+
+// life tells one run of a daemon from another run under the same node name: nanoseconds since 1970 at its start.
+type life int64
+
+// memberName is what gossip knows a daemon by. A restart is a new member, because a node that comes back under its
+// old name with its counters at zero can stay dead in the eyes of the others (memberlist#311).
+func memberName(name mexec.NodeID, l life) string {
+	return string(name) + "#" + strconv.FormatInt(int64(l), 36)
+}
+
+func parseMemberName(s string) (mexec.NodeID, life, error) {
+	name, start, ok := strings.Cut(s, "#")
+	l, err := strconv.ParseInt(start, 36, 64)
+	if !ok || name == "" || err != nil {
+		return "", 0, fmt.Errorf("parse member %q: not NAME#START", s)
+	}
+	return mexec.NodeID(name), life(l), nil
+}
