@@ -28,6 +28,7 @@ const (
 	RefusedProgram                // every job of this user that runs this program
 	RefusedUser                   // every job of this user
 	RefusedAll                    // every job, for a while
+	RefusedAlike                  // it would be refused alike everywhere: it belongs here
 )
 
 // forget is how long a refusal is remembered: what was not mounted may be by then.
@@ -218,6 +219,8 @@ func (h *Home) Refused(id mexec.JobID, reach Refusal, why string, now time.Time)
 	j.node, j.last = nil, fmt.Sprintf("%s refused: %s", n.Name, why)
 	switch reach {
 	case RefusedGrant, RefusedJob:
+	case RefusedAlike:
+		j.Here = j.last
 	case RefusedAll:
 		n.until, n.cause = now.Add(time.Second), why
 	default:

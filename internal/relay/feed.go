@@ -2,6 +2,7 @@ package relay
 
 import (
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,13 +13,14 @@ const Page = 4096
 // FileWindow is the same for a regular file, whose position is put back.
 const FileWindow = 64 << 10
 
-// Feed is the writing end of a job's stdin on the worker.
+// Feed is a job's stdin on the worker. It keeps the reading end open too, to know at the end how much of it was never read.
 type Feed struct {
-	w      *os.File
+	r, w   *os.File
 	window int
+	fed    atomic.Int64
 }
 
-// NewFeed makes the pipe: the job gets r, which its maker closes after the start. For a window of one page the pipe is one page.
+// NewFeed makes the pipe; the job gets r, which stays the feed's. For a window of one page the pipe is one page.
 func NewFeed(window int) (f *Feed, r *os.File, err error) {
 	size := 0
 	if window == Page {
@@ -28,42 +30,43 @@ func NewFeed(window int) (f *Feed, r *os.File, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &Feed{w, window}, r, nil
+	return &Feed{r: r, w: w, window: window}, r, nil
 }
 
-// Window is how much may be fed before the job has read it all.
-func (f *Feed) Window() int { return f.window }
-
-// Write feeds b and returns when the job has read it: the whole window is open again.
+// Write feeds b and returns when more may follow: where the window is one page, when the job has read it all.
 func (f *Feed) Write(b []byte) error {
-	if _, err := f.w.Write(b); err != nil {
+	n, err := f.w.Write(b)
+	f.fed.Add(int64(n))
+	if err != nil || f.window > Page {
 		return err
 	}
 	raw, err := f.w.SyscallConn()
 	if err != nil {
 		return err
 	}
-	// A pipe becomes writable again when a slot of it is empty, so that waiting for room wakes us as it is read.
-	var left int
-	err = raw.Write(func(fd uintptr) bool {
-		left, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ)
-		return left == 0 || f.window > Page
-	})
-	return err
+	// A pipe becomes writable when a page of it has been read, so that waiting for room wakes us at the right time.
+	return raw.Write(func(fd uintptr) bool { return unread(int(fd)) == 0 })
 }
 
-// Left is how much was fed and never read.
-func (f *Feed) Left() int {
-	raw, err := f.w.SyscallConn()
-	left := 0
-	if err == nil {
-		raw.Control(func(fd uintptr) { left, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+// Finish is end of file to the job, once it has read what was fed.
+func (f *Feed) Finish() { f.w.Close() }
+
+// Taken is how much the job has read.
+func (f *Feed) Taken() int64 { return f.fed.Load() - int64(unread(int(f.r.Fd()))) }
+
+// Close ends a Write under way.
+func (f *Feed) Close() {
+	f.w.Close()
+	f.r.Close()
+}
+
+func unread(fd int) int {
+	n, err := unix.IoctlGetInt(fd, unix.TIOCINQ)
+	if err != nil {
+		return 0
 	}
-	return left
+	return n
 }
-
-// Close is end of file to the job.
-func (f *Feed) Close() error { return f.w.Close() }
 
 // NewDrain makes the pipe of a job's output: the job gets w, which its maker closes after the start.
 func NewDrain() (r, w *os.File, err error) { return pipe(0, 0) }

@@ -78,21 +78,33 @@ func terminal(fd int) bool {
 	return err == nil
 }
 
-// slice is how long a wait in poll may last before the context is looked at again.
-const slice = 200 // ms
-
-// await waits until fd is ready, in slices so that it ends soon after ctx does. It holds a thread.
+// await waits until fd is ready or ctx ends. It holds a thread.
 func await(ctx context.Context, fd int, events int16) error {
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return os.NewSyscallError("eventfd", err)
+	}
+	defer unix.Close(wake)
+	woken := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		unix.Write(wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+		close(woken)
+	})
+	defer func() {
+		if !stop() {
+			<-woken
+		}
+	}()
 	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, slice)
-		if n > 0 {
+		set := []unix.PollFd{{Fd: int32(fd), Events: events}, {Fd: int32(wake), Events: unix.POLLIN}}
+		_, err := unix.Poll(set, -1)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case set[0].Revents != 0:
 			return nil
-		}
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return err
+		case err != nil && !errors.Is(err, unix.EINTR):
+			return os.NewSyscallError("poll", err)
 		}
 	}
 }

@@ -821,7 +821,7 @@ type Down struct {
 	Refused       *Refused               `protobuf:"bytes,1,opt,name=refused,proto3" json:"refused,omitempty"`
 	Out           []byte                 `protobuf:"bytes,2,opt,name=out,proto3" json:"out,omitempty"`          // descriptor 1, or both where merged
 	Err           []byte                 `protobuf:"bytes,3,opt,name=err,proto3" json:"err,omitempty"`          // descriptor 2
-	Credit        uint32                 `protobuf:"varint,4,opt,name=credit,proto3" json:"credit,omitempty"`   // bytes of stdin that the job's pipe can take
+	Credit        uint32                 `protobuf:"varint,4,opt,name=credit,proto3" json:"credit,omitempty"`   // bytes of stdin that may follow, beyond the first 4096 (STREAM) or 65536 (FILE)
 	Stopped       uint32                 `protobuf:"varint,5,opt,name=stopped,proto3" json:"stopped,omitempty"` // signal that stopped the job
 	Continued     bool                   `protobuf:"varint,6,opt,name=continued,proto3" json:"continued,omitempty"`
 	End           *End                   `protobuf:"bytes,7,opt,name=end,proto3" json:"end,omitempty"`
@@ -979,7 +979,7 @@ type End struct {
 	MaxRssKb      uint64                 `protobuf:"varint,6,opt,name=max_rss_kb,json=maxRssKb,proto3" json:"max_rss_kb,omitempty"`
 	Grant         uint64                 `protobuf:"varint,7,opt,name=grant,proto3" json:"grant,omitempty"` // not 0: the slot is granted again
 	LeaseMs       uint32                 `protobuf:"varint,8,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
-	StdinLeft     uint64                 `protobuf:"varint,9,opt,name=stdin_left,json=stdinLeft,proto3" json:"stdin_left,omitempty"` // bytes of stdin that were relayed but never read
+	StdinTaken    uint64                 `protobuf:"varint,9,opt,name=stdin_taken,json=stdinTaken,proto3" json:"stdin_taken,omitempty"` // bytes of stdin that the job read
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1070,9 +1070,9 @@ func (x *End) GetLeaseMs() uint32 {
 	return 0
 }
 
-func (x *End) GetStdinLeft() uint64 {
+func (x *End) GetStdinTaken() uint64 {
 	if x != nil {
-		return x.StdinLeft
+		return x.StdinTaken
 	}
 	return 0
 }
@@ -1156,7 +1156,7 @@ const file_mexec_proto_rawDesc = "" +
 	"\x05CLOCK\x10\b\x12\b\n" +
 	"\x04BUSY\x10\t\x12\r\n" +
 	"\tMALFORMED\x10\n" +
-	"\"\xe9\x01\n" +
+	"\"\xeb\x01\n" +
 	"\x03End\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x16\n" +
 	"\x06signal\x18\x02 \x01(\rR\x06signal\x12\x12\n" +
@@ -1166,9 +1166,9 @@ const file_mexec_proto_rawDesc = "" +
 	"\n" +
 	"max_rss_kb\x18\x06 \x01(\x04R\bmaxRssKb\x12\x14\n" +
 	"\x05grant\x18\a \x01(\x04R\x05grant\x12\x19\n" +
-	"\blease_ms\x18\b \x01(\rR\aleaseMs\x12\x1d\n" +
-	"\n" +
-	"stdin_left\x18\t \x01(\x04R\tstdinLeft*K\n" +
+	"\blease_ms\x18\b \x01(\rR\aleaseMs\x12\x1f\n" +
+	"\vstdin_taken\x18\t \x01(\x04R\n" +
+	"stdinTaken*K\n" +
 	"\x05Stdio\x12\x10\n" +
 	"\fSTDIO_CLOSED\x10\x00\x12\x0e\n" +
 	"\n" +

@@ -1,0 +1,12 @@
+// Mexecd is the daemon of a node: it sends this node's commands to others, and runs theirs.
+package main
+
+import (
+	"os"
+
+	"mexec/internal/daemon"
+)
+
+func main() {
+	os.Exit(daemon.Main(os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+}

@@ -1,0 +1,45 @@
+package daemon
+
+import (
+	"fmt"
+	"strings"
+
+	"mexec"
+	"mexec/internal/ledger"
+)
+
+// answer answers a query of the local protocol:
+//
+//	nodes      every node that this one knows: a list of mexec.Node
+//	build ID   the sums of a build: a ledger.Build
+//	jobs       the last jobs that ended, newest first: a list of ledger.Job
+func (d *Daemon) answer(text string) (any, error) {
+	word, arg, _ := strings.Cut(text, " ")
+	switch word {
+	case "nodes":
+		return d.peers.view(), nil
+	case "build":
+		p := d.placer
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if b := p.book.Build(mexec.BuildID(arg)); b != nil {
+			sums := *b
+			sums.ByNode = make(map[mexec.NodeID]int, len(b.ByNode))
+			for n, k := range b.ByNode {
+				sums.ByNode[n] = k
+			}
+			return sums, nil
+		}
+		return ledger.Build{ID: mexec.BuildID(arg)}, nil
+	case "jobs":
+		p := d.placer
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		jobs := []ledger.Job{}
+		for _, j := range p.book.Recent(1000) {
+			jobs = append(jobs, *j)
+		}
+		return jobs, nil
+	}
+	return nil, fmt.Errorf("query %q: unknown; known are nodes, build ID, jobs", text)
+}

@@ -1,0 +1,275 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"syscall"
+	"time"
+
+	"mexec"
+	"mexec/internal/ledger"
+	"mexec/internal/link"
+	"mexec/internal/place"
+	"mexec/internal/relay"
+	"mexec/internal/wire"
+	"mexec/internal/wire/mexecpb"
+)
+
+// away sends the job to the node of its grant and relays until it has ended. It returns false if nothing ran and the job
+// waits again.
+func (c *caller) away(s place.Start) bool {
+	p := c.d.placer
+	l, stream, err := c.d.pool.Run(c.ctx, s.Node)
+	if err != nil {
+		p.refused(c.line, place.RefusedGrant, err.Error())
+		return false
+	}
+	defer func() { l.Done(c.d.now()) }()
+	c.listen()
+	// Told before it is sent: from here on a stub that loses us reports a loss and runs nothing again.
+	if c.conn.Write(wire.AppendText(nil, wire.Sent, string(s.Node)+": "+s.Why)) != nil {
+		c.cancel()
+	}
+	p.sending(c.line, s.Grant)
+	r := &remote{caller: c, stream: stream, sinks: c.sinks()}
+	defer r.close()
+	start := r.start(s.Grant)
+	if err = stream.Send(&mexecpb.Up{Start: start}); err == nil {
+		r.attach()
+		r.relayStdin(start.Stdio[0])
+	}
+	end, refused, err := r.receive()
+	r.detach()
+	switch {
+	case refused != nil:
+		if refused.Why == mexecpb.Refused_ENVSETTER {
+			c.fail(fmt.Sprintf("%s: %s", s.Node, refused.Detail))
+			c.line.Status = mexec.Status{Code: mexec.LostStatus}
+			p.ended(c.line, ledger.Ended, 0, 0)
+			return true
+		}
+		p.refused(c.line, reach(refused.Why), refused.Detail)
+		return false
+	case end != nil:
+		c.line.Status = mexec.Status{Code: int(end.Code), Signal: syscall.Signal(end.Signal), Core: end.Core}
+		c.line.Usage = mexec.Usage{
+			User: time.Duration(end.UserUs) * time.Microsecond, System: time.Duration(end.SystemUs) * time.Microsecond,
+			MaxRSS: int64(end.MaxRssKb),
+		}
+		r.giveBack(end.StdinTaken)
+		r.close()
+		c.letGo()
+		if end.Signal != 0 {
+			c.conn.Write(wire.AppendNumber(nil, wire.Killed, end.Signal))
+		} else {
+			c.conn.Write(wire.AppendNumber(nil, wire.Exited, end.Code))
+		}
+		p.ended(c.line, ledger.Ended, place.Grant(end.Grant), min(time.Duration(end.LeaseMs)*time.Millisecond, place.Lease))
+	case c.ctx.Err() != nil:
+		c.line.Status = mexec.Status{Signal: syscall.SIGKILL} // the caller is gone, and the job with it
+		p.ended(c.line, ledger.Ended, 0, 0)
+	default:
+		lost := &mexec.LostError{Job: c.line.ID, Node: s.Node, Cause: l.Cause(err)}
+		c.d.log.Warn(fmt.Sprintf("%s: %v", c.line.Command, lost))
+		c.fail(fmt.Sprintf("%s: lost on %s: %v", c.exec.Path, s.Node, lost.Cause))
+		p.ended(c.line, ledger.Lost, 0, 0)
+	}
+	return true
+}
+
+// reach says how far a worker's refusal reaches.
+func reach(why mexecpb.Refused_Why) place.Refusal {
+	switch why {
+	case mexecpb.Refused_NO_GRANT:
+		return place.RefusedGrant
+	case mexecpb.Refused_DIRECTORY:
+		return place.RefusedDir
+	case mexecpb.Refused_PROGRAM:
+		return place.RefusedProgram
+	case mexecpb.Refused_USER:
+		return place.RefusedUser
+	case mexecpb.Refused_EXEC:
+		return place.RefusedAlike
+	case mexecpb.Refused_CLOCK, mexecpb.Refused_BUSY:
+		return place.RefusedAll
+	}
+	return place.RefusedJob
+}
+
+// remote is a job on another node, as its home sees it.
+type remote struct {
+	*caller
+	stream mexecpb.Node_RunClient
+	sinks  [3]*relay.Sink
+	heard  bool
+
+	sending sync.Mutex // a stream takes one Send at a time
+
+	source  *relay.Source
+	credit  chan int
+	stop    context.CancelFunc
+	stopped chan struct{}
+	read    int64 // of stdin, in all; read after stopped
+}
+
+func (r *remote) start(grant place.Grant) *mexecpb.Start {
+	st := &mexecpb.Start{
+		Job: uint64(r.line.ID), Grant: uint64(grant), Exec: r.body,
+		Uid: r.cred.UID, Gid: r.cred.GID, Groups: r.cred.Groups,
+		SkewMs: uint32(r.d.maxSkew.Milliseconds()),
+	}
+	for n, fd := range r.fds {
+		kind := mexecpb.Stdio_STDIO_CLOSED
+		if fd >= 0 {
+			kind = relay.Kind(fd)
+		}
+		if n == 0 && kind != mexecpb.Stdio_STDIO_CLOSED && r.exec.Flags&wire.NoStdin != 0 {
+			kind = mexecpb.Stdio_STDIO_NULL
+		}
+		st.Stdio = append(st.Stdio, kind)
+	}
+	st.Merged = relayed(st.Stdio[1]) && relayed(st.Stdio[2]) && relay.Merged(r.fds[1], r.fds[2])
+	return st
+}
+
+func relayed(k mexecpb.Stdio) bool {
+	return k == mexecpb.Stdio_STDIO_STREAM || k == mexecpb.Stdio_STDIO_FILE
+}
+
+func (r *remote) send(up *mexecpb.Up) error {
+	r.sending.Lock()
+	defer r.sending.Unlock()
+	return r.stream.Send(up)
+}
+
+// attach lets the stub's signals through, those first that had to wait for the program.
+func (r *remote) attach() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.pending {
+		r.send(signalUp(s))
+	}
+	r.pending = nil
+	r.up = r.send
+}
+
+func (r *remote) detach() {
+	r.mu.Lock()
+	r.up = nil
+	r.mu.Unlock()
+}
+
+// receive takes what the worker sends until the job has ended or was refused.
+func (r *remote) receive() (*mexecpb.End, *mexecpb.Refused, error) {
+	for {
+		down, err := r.stream.Recv()
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = errors.New("the worker said nothing of its end")
+			}
+			return nil, nil, err
+		}
+		if down.Refused != nil {
+			return nil, down.Refused, nil
+		}
+		if !r.heard {
+			r.heard = true
+			r.d.placer.running(r.line)
+		}
+		if len(down.Out) > 0 {
+			r.write(1, down.Out)
+		}
+		if len(down.Err) > 0 {
+			r.write(2, down.Err)
+		}
+		if down.Credit > 0 && r.credit != nil {
+			select {
+			case r.credit <- int(down.Credit):
+			default: // more than it may give
+			}
+		}
+		if down.Stopped != 0 {
+			r.conn.Write(wire.AppendNumber(nil, wire.Stopped, down.Stopped))
+		}
+		if down.End != nil {
+			return down.End, nil, nil
+		}
+	}
+}
+
+// write gives output to the caller. When its reader is gone, the program is to hear of it by its next write, as it would here.
+func (r *remote) write(n int, b []byte) {
+	s := r.sinks[n]
+	if s == nil || s.Broken() {
+		return
+	}
+	s.Write(r.ctx, b)
+	if s.Broken() {
+		r.send(&mexecpb.Up{Broken: uint32(n)})
+	}
+}
+
+// relayStdin reads the caller's stdin as far as the worker gives credit for it.
+func (r *remote) relayStdin(kind mexecpb.Stdio) {
+	window := relay.Page
+	switch kind {
+	case mexecpb.Stdio_STDIO_FILE:
+		window = relay.FileWindow
+	case mexecpb.Stdio_STDIO_STREAM:
+	default:
+		return
+	}
+	ctx, stop := context.WithCancel(r.ctx)
+	r.source, r.stop = relay.NewSource(r.fds[0]), stop
+	r.credit, r.stopped = make(chan int, 16), make(chan struct{})
+	r.d.wg.Go(func() {
+		defer close(r.stopped)
+		buf := make([]byte, min(window, link.Chunk))
+		for credit := window; ; {
+			for credit == 0 {
+				select {
+				case credit = <-r.credit:
+				case <-ctx.Done():
+					return
+				}
+			}
+			n, err := r.source.Read(ctx, buf[:min(credit, len(buf))])
+			if ctx.Err() != nil && n == 0 {
+				return
+			}
+			credit -= n
+			r.read += int64(n)
+			up := &mexecpb.Up{Stdin: buf[:n], StdinEof: err != nil}
+			if r.send(up) != nil || err != nil {
+				return
+			}
+		}
+	})
+}
+
+// giveBack puts back what was read of stdin and not by the program.
+func (r *remote) giveBack(taken uint64) {
+	if r.source == nil {
+		return
+	}
+	r.stop()
+	<-r.stopped
+	r.source.GiveBack(r.read - int64(taken))
+}
+
+// close lets go of all that was opened for the caller's descriptors.
+func (r *remote) close() {
+	if r.source != nil {
+		r.stop()
+		<-r.stopped
+		r.source.Close()
+	}
+	for _, s := range r.sinks {
+		if s != nil {
+			s.Close()
+		}
+	}
+}

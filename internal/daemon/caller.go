@@ -1,0 +1,287 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+	"os"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"mexec"
+	"mexec/internal/ledger"
+	"mexec/internal/local"
+	"mexec/internal/place"
+	"mexec/internal/relay"
+	"mexec/internal/wire"
+	"mexec/internal/wire/mexecpb"
+)
+
+// The home side of one job, in the order in which it happens: serve, admit, wait, here or away (away.go).
+
+// caller is one stub and its job.
+type caller struct {
+	d    *Daemon
+	conn *local.Conn
+	cred local.Cred
+	exec *wire.ExecBody
+	body []byte // the bytes of exec, for the worker
+	fds  [3]int // the caller's descriptors; -1: closed
+	held []int  // those of fds that are open
+	line *ledger.Job
+
+	ctx    context.Context // ends when the stub is gone
+	cancel context.CancelFunc
+	once   sync.Once // starts the reading of the stub's frames
+
+	mu      sync.Mutex // guards the rest
+	up      func(*mexecpb.Up) error
+	pending []wire.SignalBody // blocked by the caller, kept for the program
+	killed  syscall.Signal    // what ended a job that had not started
+}
+
+// serve takes one connection from its first frame to its end.
+func (d *Daemon) serve(conn *local.Conn) {
+	defer conn.Close()
+	h, body, fds, err := conn.ReadFirst()
+	c := &caller{d: d, conn: conn, body: body, held: fds}
+	defer c.letGo()
+	if err == nil {
+		c.cred, err = conn.Cred()
+	}
+	if err == nil && !d.everyone && c.cred.UID != uint32(os.Getuid()) {
+		err = fmt.Errorf("uid %d is not served by the daemon of uid %d", c.cred.UID, os.Getuid())
+	}
+	if err == nil && h.Type == wire.Query {
+		err = d.query(conn, string(body))
+	} else if err == nil {
+		if h.Type != wire.Exec {
+			err = fmt.Errorf("%v frame where a job should begin", h.Type)
+		} else if c.exec, err = wire.ParseExec(body); err == nil {
+			c.fds, err = spread(c.exec.FDs, fds)
+		}
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) { // who connects and says nothing only looks whether we live
+			d.log.Warn(fmt.Sprintf("local: pid %d, uid %d: %v", c.cred.PID, c.cred.UID, err))
+		}
+		return
+	}
+	if c.exec == nil {
+		return
+	}
+	c.ctx, c.cancel = context.WithCancel(d.ctx)
+	defer c.cancel()
+	c.job()
+}
+
+// spread puts the descriptors that came where they belong.
+func spread(mask uint32, fds []int) ([3]int, error) {
+	to := [3]int{-1, -1, -1}
+	if bits.OnesCount32(mask) != len(fds) {
+		return to, fmt.Errorf("EXEC frame: %d descriptors came, %d were said", len(fds), bits.OnesCount32(mask))
+	}
+	for n, i := 0, 0; n < 3; n++ {
+		if mask&(1<<n) != 0 {
+			to[n] = fds[i]
+			i++
+		}
+	}
+	return to, nil
+}
+
+// letGo closes the caller's descriptors. It comes before the stub hears of an end, so that who then reads the other side of a pipe to
+// its end waits for nobody.
+func (c *caller) letGo() {
+	for _, fd := range c.held {
+		unix.Close(fd)
+	}
+	c.held = nil
+}
+
+// job places the command, as often as it takes, and sees it to its end.
+func (c *caller) job() {
+	nodes, err := place.ParseNodes(string(c.exec.Nodes))
+	if err != nil {
+		c.fail(err.Error())
+		return
+	}
+	if g := c.d.ancestry.of(c.cred.PID, int(c.exec.Ppid), c.d.now()); g != 0 {
+		c.d.placer.lend(g)
+	}
+	wish := place.Job{
+		Nodes: nodes, Here: c.mustStay(), UID: c.cred.UID,
+		Dir:  [2]uint64{c.exec.Dir.Dev, c.exec.Dir.Ino},
+		Prog: [2]uint64{c.exec.Prog.Dev, c.exec.Prog.Ino},
+	}
+	line, placed := c.d.placer.submit(mexec.BuildID(c.exec.Build), c.exec.Command(120), wish)
+	c.line = line
+	for {
+		start, ok := c.wait(placed)
+		if !ok {
+			c.d.placer.withdrawn(line)
+			if c.killed != 0 {
+				c.conn.Write(wire.AppendNumber(nil, wire.Killed, uint32(c.killed)))
+			}
+			return
+		}
+		c.d.placer.granted(line, start)
+		if start.Node == c.d.self {
+			c.letGo()
+			c.here(start)
+			return
+		}
+		if c.away(start) {
+			return
+		}
+	}
+}
+
+// mustStay says why this job can't travel, empty if it can.
+func (c *caller) mustStay() string {
+	e := c.exec
+	switch {
+	case c.d.pool == nil:
+		return "this node is in no cluster"
+	case e.UID != [3]uint32{c.cred.UID, c.cred.UID, c.cred.UID} || e.GID != [3]uint32{c.cred.GID, c.cred.GID, c.cred.GID}:
+		return "real, effective and saved ids differ"
+	}
+	return ""
+}
+
+// wait waits for a grant. false: the caller is gone, or was killed while it waited.
+func (c *caller) wait(placed chan place.Start) (place.Start, bool) {
+	select {
+	case s := <-placed:
+		return s, true
+	default:
+	}
+	c.listen()
+	select {
+	case s := <-placed:
+		return s, true
+	case <-c.ctx.Done():
+		return place.Start{}, false
+	}
+}
+
+// listen starts to read what the stub says, once.
+func (c *caller) listen() {
+	c.once.Do(func() {
+		c.d.wg.Go(func() {
+			defer c.cancel()
+			for {
+				h, body, err := c.conn.ReadFrame()
+				if err != nil {
+					return
+				}
+				if h.Type != wire.Signal {
+					c.d.log.Warn(fmt.Sprintf("local: pid %d: %v frame in a job", c.cred.PID, h.Type))
+					return
+				}
+				s, err := wire.ParseSignal(body)
+				if err != nil {
+					c.d.log.Warn(fmt.Sprintf("local: pid %d: %v", c.cred.PID, err))
+					return
+				}
+				c.signal(s)
+			}
+		})
+	})
+}
+
+// signal passes a signal on to the program. Where there is none yet, it does to the stub what it would have done to the program
+// just after execve.
+func (c *caller) signal(s wire.SignalBody) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.up != nil {
+		c.up(signalUp(s))
+		return
+	}
+	switch s.Number {
+	case syscall.SIGCONT, syscall.SIGWINCH, syscall.SIGURG, syscall.SIGCHLD:
+		return
+	}
+	switch {
+	case c.exec.SigBlk&(1<<(s.Number-1)) != 0:
+		c.pending = append(c.pending, s)
+	case s.Number == syscall.SIGTSTP || s.Number == syscall.SIGTTIN || s.Number == syscall.SIGTTOU:
+		c.conn.Write(wire.AppendNumber(nil, wire.Stopped, uint32(s.Number)))
+	default:
+		c.killed = s.Number
+		c.cancel()
+	}
+}
+
+func signalUp(s wire.SignalBody) *mexecpb.Up {
+	return &mexecpb.Up{Signal: &mexecpb.Signal{Number: uint32(s.Number), Group: s.Group}}
+}
+
+// here lets the stub execute the program in place, and holds its slot until the process is gone.
+func (c *caller) here(s place.Start) {
+	p := c.d.placer
+	fd, err := c.conn.Pidfd(c.cred.PID)
+	p.sending(c.line, s.Grant)
+	c.d.ancestry.enter(c.cred.PID, s.Grant)
+	if err == nil {
+		err = c.conn.Write(wire.AppendText(nil, wire.Here, s.Why))
+	}
+	c.conn.Close()
+	if err == nil {
+		waitExit(c.d.ctx, fd)
+	} else if fd >= 0 {
+		unix.Close(fd)
+	}
+	c.d.ancestry.leave(c.cred.PID)
+	p.ended(c.line, ledger.Ended, s.Grant, 0)
+}
+
+// waitExit waits until the process of a pidfd has ended, in the poller and not in a thread, and closes it.
+func waitExit(ctx context.Context, fd int) {
+	f := os.NewFile(uintptr(fd), "pidfd")
+	defer f.Close()
+	stop := context.AfterFunc(ctx, func() { f.Close() })
+	defer stop()
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return
+	}
+	raw.Read(func(fd uintptr) bool {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
+	})
+}
+
+// fail ends the stub with a failure of ours and one line that says which.
+func (c *caller) fail(text string) {
+	c.conn.Write(wire.AppendFailed(nil, mexec.LostStatus, text))
+}
+
+// sinks are where the job's output goes.
+func (c *caller) sinks() (sinks [3]*relay.Sink) {
+	for _, n := range []int{1, 2} {
+		if c.fds[n] >= 0 {
+			sinks[n] = relay.NewSink(c.fds[n])
+		}
+	}
+	return sinks
+}
+
+// query answers what people and mpmake want to know.
+func (d *Daemon) query(conn *local.Conn, text string) error {
+	answer, err := d.answer(text)
+	if err != nil {
+		return errors.Join(err, conn.Write(wire.AppendFailed(nil, 2, err.Error())))
+	}
+	b, err := json.Marshal(answer)
+	if err != nil {
+		return fmt.Errorf("query %q: %w", text, err)
+	}
+	return conn.Write(wire.AppendText(nil, wire.Reply, string(b)))
+}

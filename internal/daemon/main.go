@@ -1,0 +1,102 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"mexec"
+	"mexec/internal/config"
+	"mexec/internal/ident"
+)
+
+// Main is the program mexecd: it serves until SIGTERM or SIGINT and returns its exit status.
+func Main(args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	for _, a := range args {
+		if a == "--version" {
+			fmt.Fprintln(stdout, "mexecd", mexec.Version)
+			return 0
+		}
+	}
+	c, err := config.Load(args, getenv, os.Geteuid() == 0)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(stdout, config.Usage())
+		return 0
+	}
+	if err == nil && c.CheckConfig {
+		c.Print(stdout)
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "mexecd:", err)
+		return 2
+	}
+	log := newLog(c, stderr)
+	d, err := open(c, log)
+	if err != nil {
+		fmt.Fprintln(stderr, "mexecd:", err)
+		return 1
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	<-ctx.Done()
+	stop() // a second one ends us at once
+	log.Info("stopping")
+	if err := d.Close(); err != nil {
+		log.Error(err.Error())
+		return 1
+	}
+	return 0
+}
+
+// open starts a daemon as its configuration says: with the node's identity, or alone where it has none.
+func open(c *config.Config, log *slog.Logger) (*Daemon, error) {
+	// The terminal that a daemon in the foreground was started from must not become the jobs' /dev/tty.
+	if tty, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_CLOEXEC, 0); err == nil {
+		if unix.Getpgrp() != os.Getpid() { // a session's leader would hang its whole session up
+			unix.IoctlSetInt(tty, unix.TIOCNOTTY, 0)
+		}
+		unix.Close(tty)
+	}
+	cfg := Config{
+		Socket: c.Socket, Listen: c.Listen, Gossip: c.Gossip, Advertise: c.Advertise, Join: c.Join,
+		Slots: c.Slots, KeepAlive: c.KeepAlive, MaxSkew: c.MaxSkew, RootJobs: c.RootJobs,
+		Cgroup: c.Cgroup, Stage: Beside("mexec-stage"), Debug: c.Debug, Log: log,
+	}
+	if len(c.Allow) > 0 {
+		cfg.Allow = func(a netip.Addr) bool { return c.Allows(a) }
+	}
+	id, err := ident.Load(c.State)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		log.Info(fmt.Sprintf("no identity in %s: this node is alone until `mexecctl init` or `mexecctl join`", c.State))
+	case err != nil:
+		return nil, err
+	default:
+		cfg.Identity = id
+		if cfg.Cgroup == "" {
+			cfg.Cgroup = "mexec/" + string(id.Name)
+		}
+		if cfg.Advertise == "" {
+			if cfg.Advertise, err = config.OutgoingHost(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return Open(cfg)
+}
+
+func newLog(c *config.Config, w io.Writer) *slog.Logger {
+	var level slog.Level
+	level.UnmarshalText([]byte(c.LogLevel))
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}

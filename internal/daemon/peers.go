@@ -1,0 +1,233 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"mexec"
+	"mexec/internal/cluster"
+	"mexec/internal/link"
+	"mexec/internal/place"
+	"mexec/internal/wire/mexecpb"
+)
+
+// peers is this node's view of the others: gossip says who there is, the links say how they are.
+type peers struct {
+	d    *Daemon
+	self mexec.Node
+
+	mu    sync.Mutex // guards the rest
+	known map[mexec.NodeID]*peer
+}
+
+type peer struct {
+	mexec.Node
+	gossip string // its gossip address
+	alive  bool   // gossip thinks so
+	life   time.Time // when its present life began
+	seen   time.Time // when gossip last had it
+	skewed bool
+	linked bool
+	fails  int // links in a row that came to nothing
+	until  time.Time
+	cause  string
+}
+
+// A link that could not be made is tried again after a second, then two, at most this.
+const maxBackoff = 30 * time.Second
+
+// keepDown is how long a node that is gone stays in the list.
+const keepDown = time.Hour
+
+var _ link.Home = (*peers)(nil)
+
+func newPeers(d *Daemon, self mexec.Node) *peers {
+	return &peers{d: d, self: self, known: map[mexec.NodeID]*peer{}}
+}
+
+// follow keeps the view until the daemon ends.
+func (p *peers) follow() {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		p.refresh(p.d.cluster.Members())
+		select {
+		case <-p.d.cluster.Changed():
+		case <-t.C:
+		case <-p.d.ctx.Done():
+			return
+		}
+	}
+}
+
+func (p *peers) refresh(members []cluster.Member) {
+	now := p.d.now()
+	p.mu.Lock()
+	for _, k := range p.known {
+		k.alive = false
+	}
+	for _, m := range members {
+		if m.Self {
+			continue
+		}
+		k := p.known[m.Name]
+		if k == nil {
+			k = &peer{}
+			p.known[m.Name] = k
+		}
+		if m.Since.After(k.life) { // what was held against the old one is void
+			k.life, k.until, k.fails = m.Since, time.Time{}, 0
+		}
+		k.alive, k.seen, k.gossip = true, now, m.Addr
+		k.Number, k.Name, k.Addr = m.Number, m.Name, m.Facts.Link
+		k.Version, k.Arch, k.Boot = m.Version, m.Arch, m.Boot
+		if !k.linked {
+			k.Slots = m.Facts.Slots
+			if m.Age != cluster.Never {
+				k.Slots, k.Busy, k.Load = m.Load.Slots, m.Load.Busy, m.Load.Load
+			}
+		}
+	}
+	maps.DeleteFunc(p.known, func(_ mexec.NodeID, k *peer) bool { return !k.alive && now.Sub(k.seen) > keepDown })
+	view := p.viewLocked()
+	p.mu.Unlock()
+	p.d.placer.view(view)
+}
+
+// viewLocked is every node that is known, by number, and what to think of it.
+func (p *peers) viewLocked() []mexec.Node {
+	now := p.d.now()
+	view := []mexec.Node{p.self}
+	for _, k := range p.known {
+		n := k.Node
+		n.State, n.Why = mexec.Up, ""
+		switch {
+		case !k.alive:
+			n.State, n.Why = mexec.Down, "gone from the gossip"
+		case now.Before(k.until):
+			n.State, n.Why = mexec.Down, k.cause
+		case k.skewed:
+			n.State, n.Why = mexec.Skewed, fmt.Sprintf("its clock is %v off, at most %v", n.Offset.Round(time.Millisecond), p.d.maxSkew)
+		}
+		view = append(view, n)
+	}
+	slices.SortFunc(view, func(a, b mexec.Node) int { return a.Number - b.Number })
+	return view
+}
+
+func (p *peers) view() []mexec.Node {
+	load := p.d.sample()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	view := p.viewLocked()
+	for i := range view {
+		if view[i].Name == p.self.Name {
+			view[i].Slots, view[i].Busy, view[i].Load = load.Slots, load.Busy, load.Load
+		}
+	}
+	return view
+}
+
+func (p *peers) seeds() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	seeds := []string{p.d.cluster.Addr()}
+	for _, k := range p.known {
+		if k.alive {
+			seeds = append(seeds, k.gossip)
+		}
+	}
+	return seeds
+}
+
+func (p *peers) isUp(name mexec.NodeID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := p.known[name]
+	return k != nil && k.alive || name == p.self.Name
+}
+
+// dialJoin connects to the link port of a node, for the renewal of a certificate.
+func (p *peers) dialJoin(ctx context.Context, name mexec.NodeID) (net.Conn, error) {
+	p.mu.Lock()
+	k := p.known[name]
+	p.mu.Unlock()
+	if k == nil {
+		return nil, fmt.Errorf("node %s is not known", name)
+	}
+	var dialer net.Dialer
+	return dialer.DialContext(ctx, "tcp", k.Addr)
+}
+
+// What the links tell.
+
+func (p *peers) LinkUp(node mexec.NodeID, offset time.Duration) {
+	p.change(node, func(k *peer) {
+		k.linked, k.fails, k.until = true, 0, time.Time{}
+		p.clock(k, offset)
+	})
+	p.d.placer.linked(node)
+}
+
+func (p *peers) Beat(node mexec.NodeID, offset time.Duration, load *mexecpb.Load) {
+	p.change(node, func(k *peer) {
+		p.clock(k, offset)
+		if load != nil {
+			k.Slots, k.Busy, k.Load = int(load.Slots), int(load.Busy), float64(load.LoadMilli)/1000
+		}
+	})
+}
+
+// clock judges the clock of a node. Once too far off, it must come well within the limit to be trusted again.
+func (p *peers) clock(k *peer, offset time.Duration) {
+	k.Offset = offset
+	limit := p.d.maxSkew
+	if k.skewed {
+		limit = limit * 3 / 4
+	}
+	if skewed := offset.Abs() > limit; skewed != k.skewed {
+		k.skewed = skewed
+		p.d.log.Warn(fmt.Sprintf("node %s: its clock is %v from ours: jobs for it: %v", k.Name, offset.Round(time.Millisecond), !skewed))
+	}
+}
+
+func (p *peers) Granted(node mexec.NodeID, ids []place.Grant, lease time.Duration) {
+	p.d.placer.grantedBy(node, ids, lease)
+}
+
+func (p *peers) Recalled(node mexec.NodeID, ids []place.Grant) { p.d.placer.recalledBy(node, ids) }
+
+func (p *peers) LinkDown(node mexec.NodeID, cause error) {
+	until, why := time.Time{}, ""
+	p.change(node, func(k *peer) {
+		k.linked = false
+		if cause == nil {
+			return
+		}
+		k.until = p.d.now().Add(min(time.Second<<min(k.fails, 10), maxBackoff))
+		k.fails++
+		k.cause = cause.Error()
+		until, why = k.until, k.cause
+		p.d.log.Warn(fmt.Sprintf("link to %s: %s", node, why))
+	})
+	p.d.placer.down(node, until, why)
+}
+
+// change changes what is known of a node, and tells placement.
+func (p *peers) change(node mexec.NodeID, f func(*peer)) {
+	p.mu.Lock()
+	k := p.known[node]
+	if k != nil {
+		f(k)
+	}
+	view := p.viewLocked()
+	p.mu.Unlock()
+	if k != nil {
+		p.d.placer.view(view)
+	}
+}

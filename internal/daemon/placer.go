@@ -1,0 +1,243 @@
+package daemon
+
+import (
+	"sync"
+	"time"
+
+	"mexec"
+	"mexec/internal/ledger"
+	"mexec/internal/link"
+	"mexec/internal/place"
+)
+
+// placer owns what this node decides: both halves of placement and the book of jobs, under one lock. Nothing under the lock waits:
+// what is to be told to others is left with their links.
+//
+// One lock and not one goroutine: the caller of submit has its grant before it returns wherever a slot is free, without the
+// two switches that a channel would cost each command.
+type placer struct {
+	self mexec.NodeID
+	now  func() time.Time
+	pool *link.Pool // nil where this node is alone
+
+	mu       sync.Mutex // guards the rest
+	home     *place.Home
+	slots    *place.Slots
+	book     *ledger.Ledger
+	addrs    map[mexec.NodeID]string
+	sessions map[mexec.NodeID]*link.Session
+	placed   map[mexec.JobID]chan place.Start
+}
+
+func newPlacer(self mexec.Node, now func() time.Time) *placer {
+	return &placer{
+		self: self.Name, now: now,
+		home: place.NewHome(self), slots: place.NewSlots(self.Slots), book: ledger.New(),
+		addrs: map[mexec.NodeID]string{}, sessions: map[mexec.NodeID]*link.Session{},
+		placed: map[mexec.JobID]chan place.Start{},
+	}
+}
+
+// with runs f under the lock and then does what the two halves want done, until both rest.
+func (p *placer) with(f func(now time.Time)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	f(now)
+	for {
+		todo := p.home.Take()
+		offers, recalls := p.slots.Take()
+		if len(todo.Starts)+len(todo.Wants)+len(todo.Returns)+len(offers)+len(recalls) == 0 {
+			return
+		}
+		for _, s := range todo.Starts {
+			p.placed[s.Job] <- s // holds one, and a job starts once for each time that it waits
+		}
+		for _, w := range todo.Wants {
+			if w.Node == p.self {
+				p.slots.Want(p.self, w.Slots, now)
+			} else if p.pool != nil {
+				p.pool.Want(w.Node, p.addrs[w.Node], w.Slots)
+			}
+		}
+		for _, r := range todo.Returns {
+			if r.Node == p.self {
+				p.slots.Return(p.self, r.Grants, now)
+			} else if p.pool != nil {
+				p.pool.Return(r.Node, r.Grants)
+			}
+		}
+		for _, o := range offers {
+			if o.Home == p.self {
+				p.home.Granted(p.self, o.Grants, place.Lease, now)
+			} else if s := p.sessions[o.Home]; s != nil {
+				s.Grant(o.Grants)
+			}
+		}
+		for _, r := range recalls {
+			if r.Home == p.self {
+				p.home.Recalled(p.self, r.Grants)
+			} else if s := p.sessions[r.Home]; s != nil {
+				s.Recall(r.Grants)
+			}
+		}
+	}
+}
+
+// submit enters a job; the channel delivers where it is to start, each time that it waits.
+func (p *placer) submit(build mexec.BuildID, command string, job place.Job) (*ledger.Job, chan place.Start) {
+	ch := make(chan place.Start, 1)
+	var line *ledger.Job
+	p.with(func(now time.Time) {
+		line = p.book.Enter(build, command, now)
+		p.placed[line.ID] = ch
+		job.ID = line.ID
+		p.home.Submit(job, now)
+	})
+	return line, ch
+}
+
+// granted notes where a job is to start.
+func (p *placer) granted(j *ledger.Job, s place.Start) {
+	p.with(func(now time.Time) {
+		p.book.Set(j, ledger.Granted, now)
+		j.Node, j.Why = s.Node, s.Why
+	})
+}
+
+// sending is the point of no re-run. For a job that stays here it also takes the slot.
+func (p *placer) sending(j *ledger.Job, grant place.Grant) {
+	p.with(func(now time.Time) {
+		p.book.Set(j, ledger.Starting, now)
+		if j.Node == p.self {
+			p.slots.Start(p.self, grant)
+		}
+	})
+}
+
+func (p *placer) running(j *ledger.Job) {
+	p.with(func(now time.Time) {
+		if j.State == ledger.Starting {
+			p.book.Set(j, ledger.Running, now)
+		}
+	})
+}
+
+// refused puts a job back among those that wait.
+func (p *placer) refused(j *ledger.Job, reach place.Refusal, why string) {
+	p.with(func(now time.Time) {
+		p.book.Set(j, ledger.Received, now)
+		p.home.Refused(j.ID, reach, why, now)
+	})
+}
+
+// ended closes a job as Ended or Lost. grant is what the worker renewed, or for a job that ran here the slot that it held.
+func (p *placer) ended(j *ledger.Job, state ledger.State, grant place.Grant, lease time.Duration) {
+	p.with(func(now time.Time) {
+		p.book.Set(j, state, now)
+		delete(p.placed, j.ID)
+		if j.Node == p.self && grant != 0 {
+			grant, lease = p.slots.End(grant, now), place.Lease
+		}
+		p.home.Ended(j.ID, grant, lease, now)
+	})
+}
+
+// withdrawn closes a job whose caller went away while it waited. A start that was on its way to it leaves its grant to others.
+func (p *placer) withdrawn(j *ledger.Job) {
+	p.with(func(now time.Time) {
+		p.book.Set(j, ledger.Withdrawn, now)
+		p.home.Withdraw(j.ID)
+		select {
+		case s := <-p.placed[j.ID]:
+			p.home.Ended(j.ID, s.Grant, place.Lease, now)
+		default:
+		}
+		delete(p.placed, j.ID)
+	})
+}
+
+// Jobs of other homes on this node.
+
+func (p *placer) arrived(s *link.Session) {
+	p.with(func(now time.Time) {
+		p.slots.Gone(s.Home, now)
+		p.sessions[s.Home] = s
+	})
+}
+
+func (p *placer) departed(s *link.Session) {
+	p.with(func(now time.Time) {
+		if p.sessions[s.Home] == s {
+			delete(p.sessions, s.Home)
+			p.slots.Gone(s.Home, now)
+		}
+	})
+}
+
+func (p *placer) wanted(s *link.Session, slots int) {
+	p.with(func(now time.Time) {
+		if p.sessions[s.Home] == s {
+			p.slots.Want(s.Home, slots, now)
+		}
+	})
+}
+
+func (p *placer) returned(s *link.Session, ids []place.Grant) {
+	p.with(func(now time.Time) { p.slots.Return(s.Home, ids, now) })
+}
+
+func (p *placer) startFor(home mexec.NodeID, grant place.Grant) (ok bool) {
+	p.with(func(time.Time) { ok = p.slots.Start(home, grant) })
+	return ok
+}
+
+func (p *placer) endFor(grant place.Grant) (renewed place.Grant) {
+	p.with(func(now time.Time) { renewed = p.slots.End(grant, now) })
+	return renewed
+}
+
+// lend lets others have the slot of a job that has called for jobs itself.
+func (p *placer) lend(grant place.Grant) {
+	p.with(func(now time.Time) { p.slots.Lend(grant, now) })
+}
+
+// What links and members tell.
+
+func (p *placer) view(nodes []mexec.Node) {
+	p.with(func(now time.Time) {
+		for _, n := range nodes {
+			p.addrs[n.Name] = n.Addr
+		}
+		p.home.View(nodes, now)
+	})
+}
+
+func (p *placer) linked(node mexec.NodeID) {
+	p.with(func(now time.Time) { p.home.Reset(node, now) })
+}
+
+func (p *placer) grantedBy(node mexec.NodeID, ids []place.Grant, lease time.Duration) {
+	p.with(func(now time.Time) { p.home.Granted(node, ids, lease, now) })
+}
+
+func (p *placer) recalledBy(node mexec.NodeID, ids []place.Grant) {
+	p.with(func(time.Time) { p.home.Recalled(node, ids) })
+}
+
+func (p *placer) down(node mexec.NodeID, until time.Time, why string) {
+	p.with(func(now time.Time) { p.home.Down(node, until, why, now) })
+}
+
+func (p *placer) tick() {
+	p.with(func(now time.Time) {
+		p.slots.Tick(now)
+		p.home.Tick(now)
+	})
+}
+
+func (p *placer) busy() (total, busy int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.slots.Total(), p.slots.Busy()
+}

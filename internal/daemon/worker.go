@@ -1,0 +1,336 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"mexec"
+	"mexec/internal/link"
+	"mexec/internal/place"
+	"mexec/internal/relay"
+	"mexec/internal/spawn"
+	"mexec/internal/wire"
+	"mexec/internal/wire/mexecpb"
+)
+
+// The worker side of one job, in the order in which it happens: Run, admit, start, relay, end.
+
+// worker serves the jobs of other homes on this node.
+type worker struct{ d *Daemon }
+
+var _ link.Worker = worker{}
+
+func (w worker) Arrived(s *link.Session) {
+	w.d.log.Debug(fmt.Sprintf("link from %s: up", s.Home))
+	w.d.placer.arrived(s)
+}
+
+func (w worker) Departed(s *link.Session) {
+	w.d.log.Debug(fmt.Sprintf("link from %s: down", s.Home))
+	w.d.placer.departed(s)
+}
+
+func (w worker) Wanted(s *link.Session, slots int)           { w.d.placer.wanted(s, slots) }
+func (w worker) Returned(s *link.Session, ids []place.Grant) { w.d.placer.returned(s, ids) }
+
+func (w worker) Load() *mexecpb.Load {
+	l := w.d.sample()
+	return &mexecpb.Load{Slots: uint32(l.Slots), Busy: uint32(l.Busy), LoadMilli: uint32(l.Load * 1000)}
+}
+
+// Run serves one job of a home.
+func (w worker) Run(ctx context.Context, s *link.Session, start *mexecpb.Start, stream mexecpb.Node_RunServer) error {
+	grant := place.Grant(start.Grant)
+	if !w.d.placer.startFor(s.Home, grant) {
+		return stream.Send(refusal(mexecpb.Refused_NO_GRANT, "the grant is void", 0))
+	}
+	held := true
+	end := func() place.Grant {
+		held = false
+		return w.d.placer.endFor(grant)
+	}
+	defer func() {
+		if held {
+			end()
+		}
+	}()
+	g := &guest{worker: w, session: s, stream: stream, started: w.d.now(), over: make(chan struct{})}
+	job, no := g.admit(start)
+	if no == nil {
+		no = g.begin(job, start)
+	}
+	if no != nil {
+		end() // before the news of it: who hears it may ask again at once
+		return stream.Send(no)
+	}
+	w.d.ancestry.enter(g.proc.Pid(), grant)
+	result, err := g.relay(ctx)
+	w.d.ancestry.leave(g.proc.Pid())
+	if err != nil {
+		return err
+	}
+	renewed := end()
+	result.Grant, result.LeaseMs = uint64(renewed), uint32(place.Lease.Milliseconds())
+	g.note(result)
+	return g.send(&mexecpb.Down{End: result})
+}
+
+func refusal(why mexecpb.Refused_Why, detail string, errno syscall.Errno) *mexecpb.Down {
+	return &mexecpb.Down{Refused: &mexecpb.Refused{Why: why, Detail: detail, Errno: uint32(errno)}}
+}
+
+// guest is a job of another node on this one.
+type guest struct {
+	worker
+	session *link.Session
+	stream  mexecpb.Node_RunServer
+	exec    *wire.ExecBody
+	proc    *spawn.Process
+	started time.Time
+
+	sending sync.Mutex // a stream takes one Send at a time
+
+	feed   *relay.Feed   // nil: no stdin is relayed
+	over   chan struct{} // closed when the process has ended
+	outs   [3]*os.File   // our ends of the output pipes
+	output sync.WaitGroup
+}
+
+// admit says whether this node runs such a job for such a user.
+func (g *guest) admit(start *mexecpb.Start) (spawn.Job, *mexecpb.Down) {
+	d := g.d
+	exec, err := wire.ParseExec(start.Exec)
+	if err == nil && len(start.Stdio) != 3 {
+		err = errors.New("start: not three descriptors")
+	}
+	if err != nil {
+		return spawn.Job{}, refusal(mexecpb.Refused_MALFORMED, err.Error(), 0)
+	}
+	g.exec = exec
+	switch {
+	case d.everyone && start.Uid == 0 && !d.cfg.RootJobs:
+		return spawn.Job{}, refusal(mexecpb.Refused_USER, "root's jobs of other nodes are not run here (root-jobs)", 0)
+	case !d.everyone && start.Uid != uint32(os.Getuid()):
+		return spawn.Job{}, refusal(mexecpb.Refused_USER, fmt.Sprintf("this daemon runs jobs of uid %d only", os.Getuid()), 0)
+	}
+	setter, _ := exec.Getenv("ENVSETTER")
+	return spawn.Job{
+		Exec: start.Exec, SetIDs: d.everyone, UID: start.Uid, GID: start.Gid, Groups: start.Groups,
+		SameKernel: g.session.SameKernel, CheckDirectory: true, CheckProgram: true,
+		Skew: time.Duration(start.SkewMs) * time.Millisecond, EnvSetter: setter,
+	}, nil
+}
+
+// begin makes the job's descriptors and starts it.
+func (g *guest) begin(job spawn.Job, start *mexecpb.Start) *mexecpb.Down {
+	var theirs [3]*os.File
+	defer func() {
+		for _, f := range theirs {
+			if f != nil && f != g.d.null {
+				f.Close()
+			}
+		}
+	}()
+	var err error
+	for n, kind := range start.Stdio {
+		switch {
+		case err != nil || kind == mexecpb.Stdio_STDIO_CLOSED:
+			continue
+		case kind == mexecpb.Stdio_STDIO_NULL:
+			job.Stdio[n] = g.d.null
+			continue
+		case n == 0:
+			window := relay.Page
+			if kind == mexecpb.Stdio_STDIO_FILE {
+				window = relay.FileWindow
+			}
+			g.feed, job.Stdio[0], err = relay.NewFeed(window)
+			continue
+		case n == 2 && start.Merged:
+			job.Stdio[2] = theirs[1]
+			continue
+		default:
+			g.outs[n], theirs[n], err = relay.NewDrain()
+		}
+		job.Stdio[n] = theirs[n]
+	}
+	if err == nil {
+		g.proc, err = g.d.spawner.Start(job)
+	}
+	if err == nil {
+		return nil
+	}
+	g.close()
+	var step *spawn.StepError
+	if !errors.As(err, &step) {
+		return refusal(mexecpb.Refused_BUSY, err.Error(), 0)
+	}
+	why := mexecpb.Refused_ATTRIBUTE
+	switch step.Step {
+	case spawn.StepCWD, spawn.StepDirectory:
+		why = mexecpb.Refused_DIRECTORY
+	case spawn.StepProgram:
+		why = mexecpb.Refused_PROGRAM
+	case spawn.StepEnvSetter:
+		why = mexecpb.Refused_ENVSETTER
+	case spawn.StepExec:
+		why = mexecpb.Refused_EXEC
+	}
+	return refusal(why, err.Error(), step.Errno)
+}
+
+func (g *guest) close() {
+	if g.feed != nil {
+		g.feed.Close()
+	}
+	for _, f := range g.outs {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+func (g *guest) send(d *mexecpb.Down) error {
+	g.sending.Lock()
+	defer g.sending.Unlock()
+	return g.stream.Send(d)
+}
+
+// relay serves the job until its process has ended, nothing of it is left and all it wrote has been sent. The end of ctx, be it the
+// caller's, the home's or the link's, kills it.
+func (g *guest) relay(ctx context.Context) (*mexecpb.End, error) {
+	defer context.AfterFunc(ctx, func() { g.proc.Kill() })()
+	g.proc.Changes(func(stopped syscall.Signal) {
+		g.send(&mexecpb.Down{Stopped: uint32(stopped), Continued: stopped == 0})
+	})
+	stdin := make(chan *mexecpb.Up, 2*relay.FileWindow/link.Chunk+2)
+	g.d.wg.Go(func() { g.hear(stdin) })
+	var feeding sync.WaitGroup
+	if g.feed != nil {
+		feeding.Go(func() { g.take(stdin) })
+	}
+	for n, out := range g.outs {
+		if out != nil {
+			g.output.Go(func() { g.drain(n, out) })
+		}
+	}
+	status, usage, err := g.proc.Wait()
+	if rerr := g.proc.Release(); rerr != nil {
+		g.d.log.Error(fmt.Sprintf("job of %s: %v", g.session.Home, rerr))
+	}
+	g.output.Wait()
+	var taken int64
+	if g.feed != nil {
+		close(g.over)
+		g.feed.Finish()
+		feeding.Wait()
+		taken = g.feed.Taken()
+	}
+	g.close()
+	if err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return &mexecpb.End{
+		Code: uint32(status.Code), Signal: uint32(status.Signal), Core: status.Core,
+		UserUs: uint64(usage.User.Microseconds()), SystemUs: uint64(usage.System.Microseconds()), MaxRssKb: uint64(usage.MaxRSS),
+		StdinTaken: uint64(max(0, taken)),
+	}, nil
+}
+
+// hear takes what the home sends: it ends with the stream.
+func (g *guest) hear(stdin chan *mexecpb.Up) {
+	defer close(stdin)
+	for {
+		up, err := g.stream.Recv()
+		if err != nil {
+			return
+		}
+		switch {
+		case up.Signal != nil && up.Signal.Number >= 1 && up.Signal.Number <= 64:
+			g.proc.Signal(syscall.Signal(up.Signal.Number), up.Signal.Group)
+		case up.Broken == 1 || up.Broken == 2:
+			if out := g.outs[up.Broken]; out != nil {
+				out.Close() // its next write fails, as at home
+			}
+		case len(up.Stdin) > 0 || up.StdinEof:
+			select {
+			case stdin <- up:
+			default: // more than it had credit for: not from a home of ours
+				g.proc.Kill()
+			}
+		}
+	}
+}
+
+// take feeds the job's stdin and gives credit for more when it has been read.
+func (g *guest) take(stdin chan *mexecpb.Up) {
+	for {
+		var up *mexecpb.Up
+		select {
+		case up = <-stdin:
+		case <-g.over:
+		}
+		if up == nil {
+			return
+		}
+		if len(up.Stdin) > 0 {
+			err := g.feed.Write(up.Stdin)
+			if err == nil {
+				err = g.send(&mexecpb.Down{Credit: uint32(len(up.Stdin))})
+			}
+			if err != nil {
+				return // the job closed its stdin or is gone
+			}
+		}
+		if up.StdinEof {
+			g.feed.Finish()
+		}
+	}
+}
+
+var buffers = sync.Pool{New: func() any { return new([link.Chunk]byte) }}
+
+// drain sends what the job writes to descriptor n.
+func (g *guest) drain(n int, out *os.File) {
+	buf := buffers.Get().(*[link.Chunk]byte)
+	defer buffers.Put(buf)
+	for {
+		k, err := out.Read(buf[:])
+		if k > 0 {
+			down := &mexecpb.Down{}
+			if n == 1 {
+				down.Out = buf[:k]
+			} else {
+				down.Err = buf[:k]
+			}
+			if g.send(down) != nil {
+				out.Close()
+				return
+			}
+		}
+		if err != nil {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrClosed) {
+				g.d.log.Warn(fmt.Sprintf("job of %s: read its output: %v", g.session.Home, err))
+			}
+			return
+		}
+	}
+}
+
+// note shows a job that was given to this node, with --debug.
+func (g *guest) note(end *mexecpb.End) {
+	if !g.d.cfg.Debug {
+		return
+	}
+	status := mexec.Status{Code: int(end.Code), Signal: syscall.Signal(end.Signal)}
+	g.d.log.Info(fmt.Sprintf("job of %s: %s: %v after %v", g.session.Home, g.exec.Command(120), status, g.d.now().Sub(g.started).Round(time.Millisecond)))
+}
