@@ -79,7 +79,7 @@ func (h *Host) Config() string { return filepath.Join(h.Dir, "etc/mexec/mexecd.t
 func (h *Host) state() string { return h.inside("var/lib/mexec") }
 
 func (h *Host) inside(path string) string {
-	if _, ok := h.hosts.site.(*loopback); ok {
+	if !h.hosts.Isolated() {
 		return filepath.Join(h.Dir, path)
 	}
 	return "/" + path

@@ -195,6 +195,15 @@ func (h *Host) Nodes(ctx context.Context) ([]mexec.Node, error) {
 	return nodes, nil
 }
 
+// Isolated says whether the hosts are namespaces; else they are loopback addresses.
+func (hs *Hosts) Isolated() bool {
+	_, ok := hs.site.(*namespaces)
+	return ok
+}
+
+// Slots is how many slots each daemon has.
+func (hs *Hosts) Slots() int { return hs.conf.Slots }
+
 // Close ends what runs in the hosts, daemons first and in good order, and removes the hosts.
 func (hs *Hosts) Close() error {
 	each(hs.All, func(h *Host) error { h.stopDaemon(); return nil })
