@@ -25,33 +25,56 @@ const (
 	streamTimeout = 5 * time.Second // dial and exchange with one
 )
 
+// settling is when a node that has just found the others compares all it knows with one of them. Gossip tells each news
+// to a few, by chance: when many nodes start at once, some news misses somebody, and the next comparison that memberlist
+// makes by itself may be a minute away.
+var settling = []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second}
+
 // keepJoined runs for the life of the cluster.
 func (c *Cluster) keepJoined(ctx context.Context) {
-	retry := firstRetry
-	complained := false
+	retry, settle, complained := firstRetry, settling, false
 	for {
 		asked, err := c.joinOnce(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		wait := rejoinEvery
-		switch alone := c.alone(); {
-		case !alone:
+		if c.alone() {
+			settle = settling
+			if asked > 0 || err != nil {
+				if !complained {
+					c.log.Warn("no seed answers: this node is alone for now", "asked", asked, "error", err)
+					complained = true
+				}
+				wait = retry
+				retry = min(2*retry, rejoinEvery)
+			}
+		} else {
 			if complained {
-				c.log.Info("joined the cluster", "members", len(c.Members()))
+				c.log.Info("this node is not alone any more", "members", len(c.Members()))
 			}
 			retry, complained = firstRetry, false
-		case asked > 0 || err != nil:
-			if !complained {
-				c.log.Warn("no seed answers: this node is alone for now", "asked", asked, "error", err)
-				complained = true
+			for len(settle) > 0 {
+				if !sleep(ctx, jitter(settle[0])) {
+					return
+				}
+				settle = settle[1:]
+				c.compare()
 			}
-			wait = retry
-			retry = min(2*retry, rejoinEvery)
 		}
 		if !sleep(ctx, jitter(wait)) {
 			return
 		}
+	}
+}
+
+// compare exchanges all that is known with a random member. An error tells nothing that the probes do not.
+func (c *Cluster) compare() {
+	c.mu.Lock()
+	others := c.view.others()
+	c.mu.Unlock()
+	if len(others) > 0 {
+		_, _ = c.list.Join([]string{others[rand.IntN(len(others))].node.Address()})
 	}
 }
 
