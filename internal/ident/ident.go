@@ -197,15 +197,22 @@ func CheckName(name mexec.NodeID) error {
 // vacant is the refusal to overwrite.
 func vacant(dir string) error {
 	if n, err := readNode(dir); err == nil {
-		return fmt.Errorf("already node %d, %s, of cluster %s: %w", n.Number, n.Name, n.Cluster, fs.ErrExist)
+		return taken(fmt.Sprintf("already node %d, %s, of cluster %s", n.Number, n.Name, n.Cluster))
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(dir, caKeyFile)); err == nil {
-		return fmt.Errorf("holds the key of a cluster (%s): %w", caKeyFile, fs.ErrExist)
+		return taken("holds the key of a cluster, " + caKeyFile + ", and no " + nodeFile)
 	}
 	return nil
 }
+
+// taken matches fs.ErrExist without its words, which would say less than its own.
+type taken string
+
+func (t taken) Error() string { return string(t) }
+
+func (t taken) Is(target error) bool { return target == fs.ErrExist }
 
 // random never fails: crypto/rand ends the program before it returns anything else.
 func random(n int) []byte {

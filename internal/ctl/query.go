@@ -1,0 +1,98 @@
+package ctl
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"mexec/internal/wire"
+)
+
+// Query asks the daemon behind socket one question (PROTOCOL.md §1) and reads the JSON of its reply into into. It waits for
+// as long as ctx lets it.
+func Query(ctx context.Context, socket, query string, into any) error {
+	reply, err := ask(ctx, socket, query)
+	if err == nil {
+		err = json.Unmarshal(reply, into)
+	}
+	if err != nil {
+		return fmt.Errorf("query %s: %w", socket, err)
+	}
+	return nil
+}
+
+func ask(ctx context.Context, socket, query string) ([]byte, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, errors.New("no mexecd serves it")
+	}
+	if err != nil {
+		return nil, cause(err)
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if _, err := conn.Write(wire.AppendText(nil, wire.Query, query)); err != nil {
+		return nil, gone(ctx, err)
+	}
+	var head [wire.HeaderLen]byte
+	if _, err := io.ReadFull(conn, head[:]); err != nil {
+		return nil, gone(ctx, err)
+	}
+	h, err := wire.ParseHeader(head[:])
+	if err != nil {
+		return nil, err
+	}
+	body := make([]byte, h.Len)
+	if _, err := io.ReadFull(conn, body); err != nil {
+		return nil, gone(ctx, err)
+	}
+	switch h.Type {
+	case wire.Reply:
+		return body, nil
+	case wire.Failed:
+		return nil, fmt.Errorf("refused: %q", body[min(4, len(body)):])
+	}
+	return nil, fmt.Errorf("answered by %v", h.Type)
+}
+
+func gone(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err == io.EOF, errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return errors.New("the daemon hung up without a reply")
+	case err == io.ErrUnexpectedEOF:
+		return errors.New("the reply was cut short")
+	}
+	return cause(err)
+}
+
+// cause leaves out the operation and address that Query names itself.
+func cause(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}
+
+// Socket is where a command finds its daemon, in the order of PROTOCOL.md §1: the one that is named, a user's own, the machine's.
+func Socket(getenv func(string) string) string {
+	const machine = "/run/mexec/mexecd.sock"
+	if path := getenv("MEXEC_SOCKET"); path != "" {
+		return path
+	}
+	if dir := getenv("XDG_RUNTIME_DIR"); dir != "" {
+		own := filepath.Join(dir, "mexec/mexecd.sock")
+		if _, err := os.Stat(own); err == nil {
+			return own
+		}
+	}
+	return machine
+}
