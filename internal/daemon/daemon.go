@@ -143,6 +143,7 @@ func (d *Daemon) openCluster(self *mexec.Node) (err error) {
 		Creds: func(peer mexec.NodeID) link.Credentials { return credentials.NewTLS(id.ClientTLS(peer)) },
 	})
 	d.placer.pool = d.pool
+	d.peers.self = *self
 	d.cluster, err = cluster.Start(d.ctx, cluster.Config{
 		Facts: cluster.Facts{
 			Number: self.Number, Name: self.Name, Link: self.Addr, Slots: self.Slots,

@@ -27,8 +27,8 @@ type peers struct {
 
 type peer struct {
 	mexec.Node
-	gossip string // its gossip address
-	alive  bool   // gossip thinks so
+	gossip string    // its gossip address
+	alive  bool      // gossip thinks so
 	life   time.Time // when its present life began
 	seen   time.Time // when gossip last had it
 	skewed bool

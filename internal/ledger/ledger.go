@@ -87,7 +87,6 @@ type Ledger struct {
 	ended  int
 	builds map[mexec.BuildID]*Build
 	byNode map[mexec.NodeID]int
-	lost   int
 }
 
 // New returns an empty ledger.
@@ -117,10 +116,14 @@ func (l *Ledger) Set(j *Job, to State, now time.Time) {
 	}
 	switch to {
 	case Received:
+		if j.State == Starting {
+			l.count(j, -1, now)
+		}
 		j.Refusals = append(j.Refusals, j.Node)
 		j.Node = ""
 	case Starting:
 		j.Started = now
+		l.count(j, 1, now)
 	case Ended, Lost, Withdrawn:
 		j.Ended = now
 		l.close(j, to, now)
@@ -128,17 +131,19 @@ func (l *Ledger) Set(j *Job, to State, now time.Time) {
 	j.State = to
 }
 
+// count counts a job where it starts. Not where it has ended: who asks after the last command of a build has ended must find it.
+func (l *Ledger) count(j *Job, by int, now time.Time) {
+	l.byNode[j.Node] += by
+	if b := l.build(j.Build, now); b != nil {
+		b.ByNode[j.Node] += by
+	}
+}
+
 func (l *Ledger) close(j *Job, to State, now time.Time) {
 	delete(l.jobs, j.ID)
 	l.past[l.ended%keepJobs] = j
 	l.ended++
 	b := l.build(j.Build, now)
-	if to != Withdrawn {
-		l.byNode[j.Node]++
-	}
-	if to == Lost {
-		l.lost++
-	}
 	if b == nil {
 		return
 	}
@@ -147,9 +152,7 @@ func (l *Ledger) close(j *Job, to State, now time.Time) {
 		b.Jobs--
 	case Lost:
 		b.Lost++
-		fallthrough
 	case Ended:
-		b.ByNode[j.Node]++
 		b.CPU += j.Usage.User + j.Usage.System
 		b.Slowest = max(b.Slowest, now.Sub(j.Started))
 	}

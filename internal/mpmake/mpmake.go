@@ -1,0 +1,244 @@
+// Package mpmake runs GNU make over the cluster: the stock make, with the preload shim that puts the stub in front of what it spawns.
+//
+// It adds -j with the slots of the cluster where nobody said how many jobs may run, and nothing else: every option and target is make's,
+// as are its output and its exit status. Beside the daemon of this node, which need not exist, stands a daemon of its own, alone and
+// on a private socket: a command that finds no other goes there, so that no more commands run here at once than this node has slots,
+// whatever happens to the cluster.
+package mpmake
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"mexec"
+	"mexec/internal/ctl"
+	"mexec/internal/daemon"
+	"mexec/internal/ledger"
+	"mexec/internal/place"
+)
+
+// ask bounds how long the daemon may take to say what nodes there are.
+const ask = 2 * time.Second
+
+// Main is the program mpmake. It returns make's exit status, or does not return: a make that died of a signal takes mpmake with it.
+func Main(args []string, environ []string, stderr io.Writer) int {
+	b := &build{args: args, environ: environ, stderr: stderr}
+	status, err := b.run()
+	if err != nil {
+		fmt.Fprintln(stderr, "mpmake:", err)
+		return 2 // as make itself when it can't go on
+	}
+	return end(status)
+}
+
+type build struct {
+	args    []string
+	environ []string
+	stderr  io.Writer
+
+	id     mexec.BuildID
+	nested bool   // under another mpmake, which counts and sums up
+	socket string // of this node's daemon
+	alone  string // of our own
+	began  time.Time
+}
+
+func (b *build) run() (syscall.WaitStatus, error) {
+	make, err := exec.LookPath(cmpOr(b.getenv("MEXEC_MAKE"), "make"))
+	if err != nil {
+		return 0, fmt.Errorf("%w (install GNU make, or name one in MEXEC_MAKE)", err)
+	}
+	b.socket = ctl.Socket(b.getenv)
+	cmd := exec.Command(make)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Args = append([]string{"make"}, b.args...)
+	if _, above, ok := strings.Cut(b.getenv("MEXEC_DRIVER"), ":"); ok && above != "" {
+		b.nested = true
+		cmd.Env = b.environ
+	} else {
+		dir, err := os.MkdirTemp(b.getenv("TMPDIR"), "mpmake")
+		if err != nil {
+			return 0, err
+		}
+		defer os.RemoveAll(dir)
+		b.id = mexec.BuildID(rand.Text())
+		b.alone = filepath.Join(dir, "mexecd.sock")
+		own, err := daemon.Open(daemon.Config{Socket: b.alone})
+		if err != nil {
+			return 0, err
+		}
+		defer own.Close()
+		if cmd.Env, err = b.shim(); err != nil {
+			return 0, err
+		}
+	}
+	if !saysJobs(b.args, b.getenv("MAKEFLAGS")) {
+		cmd.Args = slices.Insert(cmd.Args, 1, fmt.Sprintf("-j%d", b.slots()))
+	}
+	b.began = time.Now()
+	status, err := supervise(cmd)
+	if err != nil {
+		return 0, err
+	}
+	if !b.nested {
+		b.sum()
+	}
+	return status, nil
+}
+
+func cmpOr(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func (b *build) getenv(name string) string {
+	for _, kv := range b.environ {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// shim is the environment that puts the stub in front of what make spawns. The stub takes it out again for the commands.
+func (b *build) shim() ([]string, error) {
+	stub, preload := daemon.Beside("mexec"), daemon.Beside("libmexec-preload.so")
+	for _, p := range []string{stub, preload} {
+		if _, err := os.Stat(p); err != nil {
+			return nil, err
+		}
+		if strings.ContainsAny(p, ": ") { // ld.so splits there
+			return nil, fmt.Errorf("%s: a blank or colon in the path of mexec: install it elsewhere", p)
+		}
+	}
+	env := slices.DeleteFunc(slices.Clone(b.environ), func(kv string) bool { return strings.HasPrefix(kv, "LD_PRELOAD=") })
+	if others := b.getenv("LD_PRELOAD"); others != "" {
+		preload += ":" + others
+	}
+	return append(env, "LD_PRELOAD="+preload, fmt.Sprintf("MEXEC_DRIVER=%s:%s:%s", b.id, stub, b.alone)), nil
+}
+
+// slots is how many commands the cluster can run at once, as far as NODES lets them go there.
+func (b *build) slots() int {
+	ctx, cancel := context.WithTimeout(context.Background(), ask)
+	defer cancel()
+	var nodes []mexec.Node
+	if ctl.Query(ctx, b.socket, "nodes", &nodes) != nil && (b.alone == "" || ctl.Query(ctx, b.alone, "nodes", &nodes) != nil) {
+		return 1
+	}
+	wish, err := place.ParseNodes(b.getenv("NODES"))
+	if err != nil {
+		wish = place.Nodes{} // each command will say so
+	}
+	total, self := 0, 1
+	for _, n := range nodes {
+		if n.State == mexec.Self {
+			self = n.Slots
+		}
+		if (n.State == mexec.Up || n.State == mexec.Self) && wish.Match(n.Number, n.Name) {
+			total += n.Slots
+		}
+	}
+	if total == 0 {
+		return self
+	}
+	return total
+}
+
+// supervise runs make in our process group: the terminal's signals reach it by themselves, and we outlive it to tell how it ended.
+// What is sent to us alone is passed on.
+func supervise(cmd *exec.Cmd) (syscall.WaitStatus, error) {
+	signals := make(chan os.Signal, 8)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) { // what was ignored for us must stay so for make
+			signal.Notify(signals, s)
+		}
+	}
+	defer signal.Stop(signals)
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case s := <-signals:
+				if s == syscall.SIGTERM || s == syscall.SIGHUP {
+					cmd.Process.Signal(s)
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	err := cmd.Wait()
+	close(done)
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return 0, err
+	}
+	return cmd.ProcessState.Sys().(syscall.WaitStatus), nil
+}
+
+// end ends as make did: of the same signal, where it died of one.
+func end(status syscall.WaitStatus) int {
+	if !status.Signaled() {
+		return status.ExitStatus()
+	}
+	s := status.Signal()
+	signal.Reset(s)
+	syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
+	syscall.Kill(os.Getpid(), s)
+	return 128 + int(s) // while it is on its way
+}
+
+// sum prints the last line: how many commands ran where, and for how long.
+func (b *build) sum() {
+	elapsed := time.Since(b.began)
+	ctx, cancel := context.WithTimeout(context.Background(), ask)
+	defer cancel()
+	byNode, total, lost := map[mexec.NodeID]int{}, 0, 0
+	for _, socket := range []string{b.socket, b.alone} {
+		var sums ledger.Build
+		if ctl.Query(ctx, socket, "build "+string(b.id), &sums) != nil {
+			continue
+		}
+		for node, n := range sums.ByNode {
+			byNode[node] += n
+			total += n
+		}
+		lost += sums.Lost
+	}
+	if total == 0 {
+		return
+	}
+	var where []string
+	for _, node := range slices.Sorted(maps.Keys(byNode)) {
+		if byNode[node] > 0 {
+			where = append(where, fmt.Sprintf("%s %d", node, byNode[node]))
+		}
+	}
+	commands := "commands"
+	if total == 1 {
+		commands = "command"
+	}
+	line := fmt.Sprintf("mpmake: %d %s in %.1f s: %s", total, commands, elapsed.Seconds(), strings.Join(where, ", "))
+	if lost > 0 {
+		line += fmt.Sprintf("; %d lost", lost)
+	}
+	fmt.Fprintln(b.stderr, line)
+}
