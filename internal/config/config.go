@@ -35,7 +35,7 @@ type Config struct {
 	KeepAlive time.Duration
 	MaxSkew   time.Duration
 	RootJobs  bool
-	Cgroup    string // "": the daemon's own group
+	Cgroup    string // "": mexec/NAME
 	LogLevel  string
 	Debug     bool
 

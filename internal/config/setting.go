@@ -102,7 +102,7 @@ var settings = []setting{
 		set:     yesNo(func(c *Config) *bool { return &c.RootJobs }),
 		get:     func(c *Config) []string { return []string{strconv.FormatBool(c.RootJobs)} },
 	}, {
-		name: "cgroup", shown: "the daemon's own",
+		name: "cgroup", shown: "mexec/ and the node's name",
 		meaning: "cgroup below which jobs get groups of their own",
 		set:     func(c *Config, s string) error { c.Cgroup = s; return nil },
 		get:     func(c *Config) []string { return []string{c.Cgroup} },

@@ -171,13 +171,27 @@ func TestAFloodOfStrangersIsAFewLines(t *testing.T) {
 }
 
 func TestCloseEndsJoinsThatAreUnderWay(t *testing.T) {
-	a := found(t, "a", time.Now)
-	h := open(t, a, Roll{}) // its cleanup closes the door; goleak sees what stays
+	h := open(t, found(t, "a", time.Now), Roll{})
 	conn, err := tls.Dial("tcp", h.addr, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{joinProtocol}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
+	defer conn.Close()
+	joins := func() int {
+		h.door.mu.Lock()
+		defer h.door.mu.Unlock()
+		return h.door.joins
+	}
+	for end := time.Now().Add(5 * time.Second); joins() == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	}
+	start := time.Now()
+	h.door.Close()
+	if took := time.Since(start); joins() != 0 || took > joinTime/2 {
+		t.Errorf("%d joins left after %v", joins(), took)
+	}
+	if _, err := conn.Read(make([]byte, 1)); err == nil {
+		t.Error("the machine that waits to join was not hung up on")
+	}
 }
 
 func TestACertificateIsRenewedInItsLastMonth(t *testing.T) {

@@ -54,6 +54,7 @@ func (l *logbook) says(t *testing.T, want string) {
 // host is a node's link port: a real listener, a real grpc server, the door between them.
 type host struct {
 	id   *Identity
+	door *Door
 	addr string
 	log  *logbook
 }
@@ -66,6 +67,7 @@ func open(t *testing.T, id *Identity, roll Roll) host {
 	}
 	h := host{id: id, addr: lis.Addr().String(), log: new(logbook)}
 	door := id.Credentials(slog.New(slog.NewTextHandler(h.log, nil)), roll)
+	h.door = door
 	server := grpc.NewServer(grpc.Creds(door), grpc.UnknownServiceHandler(whoami))
 	done := make(chan struct{})
 	go func() { defer close(done); server.Serve(lis) }()

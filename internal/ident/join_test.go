@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -345,12 +344,20 @@ func FuzzRequest(f *testing.F) {
 }
 
 func FuzzAnswer(f *testing.F) {
-	b, _ := json.Marshal(answer{Error: "no"})
-	f.Add(append([]byte{byte(len(b)), 0, 0, 0}, b...))
+	id, err := Init(f.TempDir(), "a", "10.0.0.1:7734")
+	if err != nil {
+		f.Fatal(err)
+	}
+	own := id.leaf().Leaf.Raw
+	f.Add([]byte(frame(answer{Error: "no"})))
+	f.Add([]byte(frame(answer{Cert: own, Number: 1})))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var a answer
-		if readMessage(bytes.NewReader(data), &a) == nil && len(data) > maxMessage+4 {
-			return // the rest stays unread
+		if readMessage(bytes.NewReader(data), &a) != nil {
+			return
+		}
+		if leaf, err := id.accept(a); err == nil && !bytes.Equal(leaf.Raw, own) {
+			t.Errorf("took %x for a certificate of its own", a.Cert)
 		}
 	})
 }
