@@ -6,6 +6,21 @@ import (
 	"net"
 )
 
+// AdvertisedHost is the host by which others reach this node, for an empty Advertise. remembered is the address that it told
+// others when it joined: it goes before a guess, as long as this machine still has it.
+func AdvertisedHost(remembered string) (string, error) {
+	host, _, err := net.SplitHostPort(remembered)
+	if err != nil {
+		return OutgoingHost()
+	}
+	// Only an address of our own can be bound.
+	if probe, err := net.ListenPacket("udp", net.JoinHostPort(host, "0")); err == nil {
+		probe.Close()
+		return host, nil
+	}
+	return OutgoingHost()
+}
+
 // OutgoingHost is the address that this machine would send from, for an empty Advertise. Connecting a UDP socket asks the
 // routing table and sends nothing; the address is of a network that is reserved for documents. A machine without a default route
 // has at least an interface.

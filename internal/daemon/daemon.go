@@ -238,11 +238,16 @@ func (d *Daemon) tick() {
 	}
 }
 
-// renew keeps this node's certificate fresh.
+// renew keeps what this node comes back by after a restart: a fresh certificate, and where others are.
 func (d *Daemon) renew() {
 	t := time.NewTicker(time.Hour)
 	defer t.Stop()
 	for {
+		if seeds := d.peers.seeds(); len(seeds) > 1 {
+			if err := d.cfg.Identity.Remember(seeds[1:]); err != nil {
+				d.log.Warn(err.Error())
+			}
+		}
 		if err := d.cfg.Identity.RenewIfDue(d.ctx, d.now(), d.peers.dialJoin); err != nil && d.ctx.Err() == nil {
 			d.log.Warn(err.Error())
 		}

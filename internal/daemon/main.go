@@ -87,7 +87,7 @@ func open(c *config.Config, log *slog.Logger) (*Daemon, error) {
 			cfg.Cgroup = "mexec/" + string(id.Name)
 		}
 		if cfg.Advertise == "" {
-			if cfg.Advertise, err = config.OutgoingHost(); err != nil {
+			if cfg.Advertise, err = config.AdvertisedHost(id.Advertise); err != nil {
 				return nil, err
 			}
 		}
