@@ -292,6 +292,8 @@ int main(int argc, char **argv, char **envp)
 	struct stage s;
 	if (parse(&s, read_frame()))
 		fail(STEP_FRAME, EINVAL, 0);
+	// What the daemon itself has inherited from whoever started it, and does not know of.
+	syscall(SYS_close_range, (s.head->flags & STAGE_ENVSETTER ? LOG : CHANNEL) + 1, ~0u, 0);
 	if (s.head->flags & STAGE_SUPERVISE)
 		supervise(); // returns in the job
 	become(&s);

@@ -1,0 +1,182 @@
+package spawn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Job is what Start needs to know of a job.
+type Job struct {
+	Exec   []byte // exec body, already validated by package wire
+	SetIDs bool   // become UID, GID and Groups; else the job is the daemon's own user's
+	UID    uint32
+	GID    uint32
+	Groups []uint32
+
+	SameKernel     bool // the caller's kernel is this one
+	CheckDirectory bool
+	CheckProgram   bool
+	Skew           time.Duration // how far the two clocks may be apart
+	EnvSetter      string        // script of this node that makes the job's environment; "" for none
+
+	Stdio [3]*os.File // nil: closed. The caller closes them after Start
+}
+
+// Start starts j. An error is a *StepError where a step before the program failed, else one of ours; in both cases nothing is left.
+func (s *Spawner) Start(j Job) (*Process, error) { return s.StartContext(context.Background(), j) }
+
+// StartContext is Start that a context can end: a script that makes an environment, or a dead file server, may take any time.
+// Once it has returned a Process, ctx means nothing to that.
+func (s *Spawner) StartContext(ctx context.Context, j Job) (*Process, error) {
+	p, err := s.fork(&j)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { p.Kill() })
+	err = p.begin(&j)
+	stop()
+	if err == nil {
+		return p, nil
+	}
+	// A stage that has told what is wrong is about to end.
+	if _, told := err.(*StepError); !told {
+		p.Kill()
+	}
+	p.Wait()
+	p.Release()
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return nil, err
+}
+
+// fork makes the stage and everything that holds it, and hands it its frame.
+func (s *Spawner) fork(j *Job) (p *Process, err error) {
+	p = &Process{spawner: s}
+	if s.pool != nil {
+		if p.group, err = s.pool.get(); err != nil {
+			return nil, err
+		}
+	}
+	// A socket pair rather than a pipe: records and, with a supervisor, requests take the way back.
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		p.putBack()
+		return nil, fmt.Errorf("socketpair: %w", err)
+	}
+	unix.FcntlInt(uintptr(pair[0]), unix.F_SETFL, unix.O_RDWR|unix.O_NONBLOCK)
+	head := appendFrame(make([]byte, 0, 256), j, s.ignored, p.group == nil)
+
+	// What the socket takes at once, for all but a giant, is there before the stage asks for it. A group that can't be forked into is
+	// entered before the frame is sent: until then the stage does nothing.
+	early := p.group == nil || p.group.born
+	sent := 0
+	if early {
+		sent, _ = unix.Writev(pair[0], [][]byte{head, j.Exec})
+		sent = max(0, sent)
+	}
+	err = s.forkStage(p, j, pair[1])
+	unix.Close(pair[1])
+	if err != nil {
+		unix.Close(pair[0])
+		p.putBack()
+		return nil, err
+	}
+	p.channel = os.NewFile(uintptr(pair[0]), "stage")
+	if !early {
+		err = p.group.enter(p.pid)
+	}
+	if err == nil {
+		err = p.send(head, j.Exec, sent)
+	}
+	if err != nil {
+		p.Kill()
+		p.Wait()
+		p.Release()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (s *Spawner) forkStage(p *Process, j *Job, channel int) error {
+	s.stops.starting.RLock()
+	defer s.stops.starting.RUnlock()
+	if s.isClosed() {
+		return ErrClosed
+	}
+	files := make([]uintptr, 3, 5)
+	for i, f := range j.Stdio {
+		files[i] = ^uintptr(0)
+		if f != nil {
+			files[i] = f.Fd()
+		}
+	}
+	files = append(files, uintptr(channel))
+	if j.EnvSetter != "" {
+		files = append(files, s.setters.fd())
+	}
+	pidfd := -1
+	sys := &syscall.SysProcAttr{PidFD: &pidfd}
+	if p.group != nil && p.group.born {
+		sys.UseCgroupFD, sys.CgroupFD = true, p.group.dir
+	}
+	pid, err := syscall.ForkExec(s.stage, []string{"mexec-stage"}, &syscall.ProcAttr{Env: []string{}, Files: files, Sys: sys})
+	if err != nil {
+		return fmt.Errorf("start %s: %w", s.stage, err)
+	}
+	p.pid, p.stage = pid, pid
+	unix.FcntlInt(uintptr(pidfd), unix.F_SETFL, unix.O_RDWR|unix.O_NONBLOCK)
+	p.pidfd = os.NewFile(uintptr(pidfd), "pidfd")
+	s.stops.add(p)
+	return nil
+}
+
+// send writes what is left of the frame. The stage may say what is wrong before it has read all: that is then the record to read.
+func (p *Process) send(head, body []byte, sent int) error {
+	for _, b := range [][]byte{head, body} {
+		if n := min(sent, len(b)); n < len(b) {
+			if _, err := p.channel.Write(b[n:]); err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+				return fmt.Errorf("stage frame: %w", err)
+			}
+			sent = 0
+		} else {
+			sent -= n
+		}
+	}
+	return nil
+}
+
+// begin reads records until the job's execve is known to have succeeded.
+func (p *Process) begin(j *Job) error {
+	ready := j.EnvSetter == ""
+	var buf [recordSize]byte
+	for {
+		_, err := io.ReadFull(p.channel, buf[:])
+		switch {
+		case err == io.EOF && p.group != nil && ready:
+			p.channel.Close()
+			return nil
+		case err == io.EOF:
+			return fmt.Errorf("stage %d: died before the job began", p.stage)
+		case err != nil:
+			return fmt.Errorf("stage %d: %w", p.stage, err)
+		}
+		r := parseRecord(buf[:])
+		switch r.step {
+		case stepReady:
+			ready = true
+		case stepChild:
+			p.supervised(int(r.detail))
+			return nil
+		default:
+			return &StepError{Step: r.step, Errno: syscall.Errno(r.errno), Detail: r.detail, object: j.object(r.step)}
+		}
+	}
+}
