@@ -42,8 +42,10 @@ static int spawn(spawn_function *direct, const char *stub, const char *path, siz
 {
 	const char *wrapped[argc + WRAP_EXTRA];
 	wrap(wrapped, path, argv, argc);
+	int saved = errno;
 	if (real.posix_spawn(pid, stub, actions, attributes, (char *const *)wrapped, envp) == 0)
 		return 0;
+	errno = saved;
 	return direct(pid, file, actions, attributes, argv, envp);
 }
 
@@ -76,7 +78,9 @@ static void execute(const char *stub, const char *path, char *const argv[], size
 {
 	const char *wrapped[argc + WRAP_EXTRA];
 	wrap(wrapped, path, argv, argc);
+	int saved = errno;
 	real.execve(stub, (char *const *)wrapped, envp);
+	errno = saved;
 }
 
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])

@@ -1,0 +1,80 @@
+// MEXEC_DRIVER and our LD_PRELOAD entry are taken out of the environment, and nothing else is.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+static void becomes(char *preload, const char *want)
+{
+	int l = listen_at("sock");
+	pid_t pid = run_stub(LIST("mexec", "/bin/true"),
+			     LIST("A=1", preload, "MEXEC_DRIVER=b42:/x/mexec:", "MEXEC_SOCKET=sock", "Z=9"), NULL);
+	int c = accept_at(l);
+	struct received *r = receive(c);
+	answer_number(c, FRAME_EXITED, 0);
+	SAME(ended(pid), 0);
+	SAME_TEXT(r->build, "b42");
+	SAME(r->head.flags, EXEC_DRIVER);
+	int i = 0;
+	SAME_TEXT(r->env[i++], "A=1");
+	if (want != NULL)
+		SAME_TEXT(r->env[i++], want);
+	SAME_TEXT(r->env[i++], "MEXEC_SOCKET=sock");
+	SAME_TEXT(r->env[i++], "Z=9");
+	SAME(r->head.envc, i);
+	close(l);
+	unlink("sock");
+}
+
+TEST(other_preloads_stay_byte_for_byte)
+{
+	becomes("LD_PRELOAD=/x/libmexec-preload.so", NULL);
+	becomes("LD_PRELOAD=libmexec-preload.so", NULL);
+	becomes("LD_PRELOAD=/x/libmexec-preload.so:/y/other.so", "LD_PRELOAD=/y/other.so");
+	becomes("LD_PRELOAD=/y/other.so /x/libmexec-preload.so", "LD_PRELOAD=/y/other.so");
+	becomes("LD_PRELOAD=/y/a.so :/x/libmexec-preload.so: b.so", "LD_PRELOAD=/y/a.so : b.so");
+	becomes("LD_PRELOAD=/x/libmexec-preload.so:/z/libmexec-preload.so", NULL);
+	becomes("LD_PRELOAD=/x/notlibmexec-preload.so", "LD_PRELOAD=/x/notlibmexec-preload.so");
+	becomes("LD_PRELOAD=/x/libmexec-preload.so.1", "LD_PRELOAD=/x/libmexec-preload.so.1");
+	becomes("LD_PRELOAD=", "LD_PRELOAD=");
+	becomes("MEXEC_DRIVER=b42:/y/mexec:/never", NULL);
+}
+
+TEST(a_command_executed_here_does_not_see_the_driver_either)
+{
+	int status = ended(run_stub(LIST("mexec", "/usr/bin/env"),
+				    LIST("A=1", "MEXEC_DRIVER=b:/x:/nobody", "no equals sign", "LD_PRELOAD=/x/libmexec-preload.so",
+					 "MEXEC_SOCKET=/nobody", "A=2"),
+				    NULL));
+	SAME(status, 0);
+	SAME_TEXT(contents("out"), "A=1\nno equals sign\nMEXEC_SOCKET=/nobody\nA=2\n");
+}
+
+TEST(the_drivers_socket_is_the_last_one_tried)
+{
+	int l = listen_at("fallback");
+	pid_t pid = run_stub(LIST("mexec", "/bin/true"),
+			     LIST("MEXEC_DRIVER=b:/x/mexec:fallback", "MEXEC_SOCKET=/nobody"), NULL);
+	int c = accept_at(l);
+	SAME_TEXT(receive(c)->build, "b");
+	answer_number(c, FRAME_EXITED, 4);
+	int status = ended(pid);
+	SAME(WEXITSTATUS(status), 4);
+}
+
+TEST(a_daemon_lost_before_sent_leaves_the_job_to_the_drivers)
+{
+	int first = listen_at("sock"), last = listen_at("fallback");
+	pid_t pid = run_stub(LIST("mexec", "/bin/true", "x"),
+			     LIST("MEXEC_DRIVER=b:/x/mexec:fallback", "MEXEC_SOCKET=sock"), NULL);
+	int c = accept_at(first);
+	struct received *one = receive(c);
+	close(c);
+	c = accept_at(last);
+	struct received *two = receive(c);
+	SAME(one->length, two->length);
+	CHECK(memcmp(one->bytes, two->bytes, one->length) == 0);
+	SAME(one->nfds, two->nfds);
+	answer_number(c, FRAME_EXITED, 0);
+	SAME(ended(pid), 0);
+}

@@ -1,0 +1,176 @@
+// The preload puts a make's recipes behind the stub, and nothing else.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+static void file(const char *name, const char *text, mode_t mode)
+{
+	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && fchmod(fd, mode) == 0);
+	close(fd);
+}
+
+// run starts program under the preload and returns its wait status; "out" and "err" hold what it said.
+static int run(const char *program, char *const argv[], const char *stub, const char *more)
+{
+	pid_t pid = fork();
+	if (pid == 0) {
+		char preload[4200], driver[4200], cwd[4096], sock[4200];
+		CHECK(getcwd(cwd, sizeof(cwd)) != NULL);
+		snprintf(preload, sizeof(preload), "LD_PRELOAD=%s", preload_path);
+		snprintf(driver, sizeof(driver), "MEXEC_DRIVER=b7:%s:", stub);
+		snprintf(sock, sizeof(sock), "MEXEC_SOCKET=%s/sock", cwd);
+		unlink("out");
+		unlink("err");
+		int out = open("out", O_WRONLY | O_CREAT | O_APPEND, 0600), err = open("err", O_WRONLY | O_CREAT | O_APPEND, 0600);
+		dup2(out, 1);
+		dup2(err, 2);
+		close(out);
+		close(err);
+		char *env[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/", "LC_ALL=C", preload, driver, sock, (char *)more, NULL};
+		execve(program, argv, env);
+		_exit(99);
+	}
+	return ended(pid);
+}
+
+static int times(const char *text, const char *what)
+{
+	int n = 0;
+	for (const char *at = strstr(text, what); at != NULL; at = strstr(at + 1, what))
+		n++;
+	return n;
+}
+
+static void refused_files(void)
+{
+	file("plain", "x", 0600);
+	file("text", "exit 5\n", 0700);
+}
+
+TEST(every_way_to_start_goes_through_the_stub_and_leaves_no_trace)
+{
+	refused_files();
+	serve_here("sock", "log");
+	SAME(run(vfork_path, LIST("make-vfork", "exit 5"), stub_path, NULL), 0);
+	SAME_TEXT(contents("err"), "");
+	SAME(times(contents("log"), "/bin/sh [sh] [-c] [exit 5]"), 9);
+	SAME(times(contents("log"), "build=b7 driver=1\n"), 9);
+	SAME(times(contents("log"), "\n"), 9);
+}
+
+TEST(a_stub_that_cannot_be_started_is_as_if_we_were_not_there)
+{
+	refused_files();
+	file("broken", "text", 0700);
+	char cwd[4096], broken[4200];
+	CHECK(getcwd(cwd, sizeof(cwd)) != NULL);
+	snprintf(broken, sizeof(broken), "%s/broken", cwd);
+	run(vfork_path, LIST("make-vfork", "echo ran; exit 5"), broken, NULL); // the C library's own search leaves an errno
+	SAME(times(contents("out"), "ran"), 9);
+}
+
+TEST(in_a_program_that_is_no_make_nothing_happens)
+{
+	serve_here("sock", "log");
+	SAME(run("/bin/sh", LIST("sh", "-c", "/bin/echo a; /bin/sh -c '/bin/echo b'"), stub_path, NULL), 0);
+	SAME_TEXT(contents("out"), "a\nb\n");
+	SAME_TEXT(contents("log"), "");
+}
+
+static int make(char *const argv[], const char *makefile, const char *more)
+{
+	file("Makefile", makefile, 0600);
+	serve_here("sock", "log");
+	return run("/usr/bin/make", argv, stub_path, more);
+}
+
+TEST(recipes_go_behind_the_stub_and_shell_functions_do_not)
+{
+	SAME(make(LIST("make", "-s", "-j3"),
+		  "X := $(shell echo from the function)\n"
+		  "all: a b\n"
+		  "a: ; echo $(X); env | grep -c '^MEXEC_DRIVER\\|^LD_PRELOAD' || true\n"
+		  "b: a ; /bin/echo direct\n",
+		  NULL),
+	     0);
+	SAME_TEXT(contents("out"), "from the function\n0\ndirect\n");
+	SAME(times(contents("log"), "\n"), 2);
+	SAME(times(contents("log"), "/bin/echo [/bin/echo] [direct]"), 1);
+}
+
+static void nested(char *jobs)
+{
+	CHECK(mkdir("sub", 0700) == 0);
+	file("sub/Makefile", "all: ; /bin/echo in sub\n", 0600);
+	SAME(make(LIST("make", "-s", jobs), "all: ; cd sub && $(MAKE)\n", NULL), 0);
+	SAME_TEXT(contents("out"), "in sub\n");
+	SAME(times(contents("log"), "\n"), 1); // the nested make's recipe, and neither its shell nor itself
+	SAME(times(contents("log"), "/bin/echo [/bin/echo] [in] [sub]"), 1);
+}
+
+TEST(a_nested_make_runs_here_and_its_recipes_spread)
+{
+	nested("-j3");
+}
+
+TEST(a_nested_make_without_a_jobserver_is_known_by_its_name)
+{
+	nested("-j1");
+}
+
+TEST(a_word_that_only_begins_like_make_is_no_make)
+{
+	SAME(make(LIST("make", "-s"), "all: ; echo makefile remake | cat\n", NULL), 0);
+	SAME(times(contents("log"), "\n"), 1);
+}
+
+TEST(a_plus_line_stays_here)
+{
+	SAME(make(LIST("make", "-s", "-j2"), "all: ; +/bin/echo plus\n", NULL), 0);
+	SAME_TEXT(contents("log"), "");
+}
+
+TEST(a_jobserver_from_outside_is_understood_too)
+{
+	int p[2];
+	CHECK(pipe(p) == 0 && dup2(p[0], 60) == 60 && dup2(p[1], 61) == 61 && write(61, "++", 2) == 2);
+	SAME(make(LIST("make", "-s"), "all: a b\na: ; /bin/echo a\nb: ; +/bin/echo b\n", "MAKEFLAGS= -j --jobserver-auth=60,61"), 0);
+	SAME(times(contents("log"), "\n"), 1);
+	SAME(times(contents("log"), "[a]"), 1);
+}
+
+TEST(a_missing_program_is_makes_own_message)
+{
+	SAME(make(LIST("make", "-s"), "all: ; nosuchprogram x\n", NULL), 2 << 8);
+	CHECK(strstr(contents("err"), "make: nosuchprogram: No such file or directory\n") != NULL);
+	CHECK(strstr(contents("err"), "mexec") == NULL);
+	SAME_TEXT(contents("log"), "");
+}
+
+TEST(a_script_without_a_first_line_becomes_a_shells_by_make)
+{
+	file("script", "echo script $1\n", 0700);
+	SAME(make(LIST("make", "-s"), "all: ; ./script x\n", NULL), 0);
+	SAME_TEXT(contents("out"), "script x\n");
+	SAME(times(contents("log"), "/bin/sh [/bin/sh] [./script] [x]"), 1);
+}
+
+TEST(a_failing_recipe_fails_as_ever)
+{
+	SAME(make(LIST("make", "-sk"), "all: a b\na: ; exit 3\nb: ; kill -9 $$$$\n", NULL), 2 << 8);
+	CHECK(strstr(contents("err"), "make: *** [Makefile:2: a] Error 3\n") != NULL);
+	CHECK(strstr(contents("err"), "make: *** [Makefile:3: b] Killed\n") != NULL);
+}
+
+TEST(mexec_in_a_recipe_is_not_put_behind_another)
+{
+	char text[4200];
+	snprintf(text, sizeof(text), "all: ; %s /bin/echo one\n", stub_path);
+	SAME(make(LIST("make", "-s"), text, NULL), 0);
+	SAME(times(contents("log"), "\n"), 1);
+	SAME(times(contents("log"), "/bin/echo [/bin/echo] [one] build=b7"), 1);
+}
