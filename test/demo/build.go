@@ -43,7 +43,7 @@ func (b *workshop) show(ctx context.Context) (differ int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	fmt.Printf("  %-28s%8.2f\n", "ratio", local.Seconds()/spread.Seconds())
+	fmt.Printf("  %-28s%8.2f\n", "times as fast", local.Seconds()/spread.Seconds())
 	b.table(last)
 
 	same, different, err := compare(b.path("local"), b.path("spread"))
@@ -146,17 +146,14 @@ func watch(title string) func(time.Duration) {
 
 // table shows how many commands ran on each node, out of mpmake's last line.
 func (b *workshop) table(last string) {
-	fmt.Printf("  %-28s", "commands on")
-	for _, h := range b.hosts.All {
-		fmt.Printf("%8s", h.Name)
-	}
-	fmt.Printf("\n  %-28s", "")
+	names, counts := fmt.Sprintf("  %-28s", "commands on"), fmt.Sprintf("  %-28s", "")
 	for _, h := range b.hosts.All {
 		n := "0"
-		if m := regexp.MustCompile(`\b` + h.Name + `[:= ]+(\d+)|(\d+) on ` + h.Name + `\b`).FindStringSubmatch(last); m != nil {
-			n = m[1] + m[2]
+		if m := regexp.MustCompile(`\b` + h.Name + ` (\d+)`).FindStringSubmatch(last); m != nil {
+			n = m[1]
 		}
-		fmt.Printf("%8s", n)
+		names += fmt.Sprintf("%8s", h.Name)
+		counts += fmt.Sprintf("%8s", n)
 	}
-	fmt.Printf("\n  %s\n", last)
+	fmt.Println(names + "\n" + counts)
 }

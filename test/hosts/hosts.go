@@ -73,6 +73,9 @@ func Start(ctx context.Context, c Config) (*Hosts, error) {
 		}
 		c.Bin = filepath.Join(root, "bin")
 	}
+	if _, err := os.Stat(filepath.Join(c.Bin, "mexecd")); err != nil && !c.Bare {
+		return nil, fmt.Errorf("start hosts: %w: run make first", err)
+	}
 	sweep()
 	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d.", prefix, os.Getpid()))
 	if err != nil {
@@ -147,12 +150,12 @@ func (hs *Hosts) up(ctx context.Context) error {
 	if err := hs.All[0].StartDaemon(); err != nil {
 		return err
 	}
-	return each(hs.All[1:], func(h *Host) error {
+	for _, h := range hs.All[1:] { // in order, so that a host's number is its number in NODES
 		if err := h.join(ctx, hs.All[0], token); err != nil {
 			return err
 		}
-		return h.StartDaemon()
-	})
+	}
+	return each(hs.All[1:], (*Host).StartDaemon)
 }
 
 // WaitUp waits until every host whose daemon runs sees n nodes that may get jobs, itself among them.

@@ -219,6 +219,52 @@ func TestTheCPUOfAHostIsLimited(t *testing.T) {
 	}
 }
 
+func TestHostsAreOneClusterAndNumberedAlike(t *testing.T) {
+	for name, loopback := range map[string]bool{"namespaces": false, "loopback": true} {
+		t.Run(name, func(t *testing.T) {
+			if !loopback {
+				needRoot(t)
+			}
+			hs := Test(t, Config{N: 3, Loopback: loopback})
+			if err := hs.WaitUp(t.Context(), 3); err != nil {
+				t.Fatal(err)
+			}
+			for _, h := range hs.All {
+				nodes, err := h.Nodes(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, n := range nodes {
+					if string(n.Name) != fmt.Sprintf("node%d", n.Number) {
+						t.Errorf("%s has number %d on %s", n.Name, n.Number, h.Name)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestADaemonComesBackUnderItsName(t *testing.T) {
+	hs := Test(t, Config{N: 2})
+	h := hs.All[1]
+	first := h.Daemon()
+	if err := h.KillDaemon(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if h.Daemon() != 0 || h.KillDaemon(syscall.SIGTERM) == nil {
+		t.Error("a killed daemon is still spoken of")
+	}
+	if err := h.StartDaemon(); err != nil {
+		t.Fatal(err)
+	}
+	if h.Daemon() == first {
+		t.Error("the new daemon is the old one")
+	}
+	if err := hs.WaitUp(t.Context(), 2); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLoopbackCommandsMeetTheirOwnDaemon(t *testing.T) {
 	hs := Test(t, Config{N: 2, Bare: true, Loopback: true})
 	for _, h := range hs.All {
