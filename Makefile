@@ -40,7 +40,7 @@ install:
 	sed 's,/usr/,$(PREFIX)/,' packaging/mexecd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/mexecd.service
 	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions
 	install -m 644 packaging/completion.bash $(SHARE)/bash-completion/completions/mexec
-	ln -sf mexec $(SHARE)/bash-completion/completions/mpmake
+	for name in mexecvp mpmake; do ln -sf mexec $(SHARE)/bash-completion/completions/$$name; done
 	install -m 644 packaging/completion.zsh $(SHARE)/zsh/site-functions/_mexec
 	bin/mexecctl completion bash >$(SHARE)/bash-completion/completions/mexecctl
 	bin/mexecctl completion zsh >$(SHARE)/zsh/site-functions/_mexecctl

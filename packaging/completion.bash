@@ -30,14 +30,14 @@ _mexec() {
 	-a) ;;
 	*)
 		if [[ $cur == -* ]]; then
-			COMPREPLY=($(compgen -W "-n -a -v --no-stdin --help --version --" -- "$cur"))
+			COMPREPLY=($(compgen -W "-n -a -p -v --no-stdin --help --version --" -- "$cur"))
 		else
 			COMPREPLY=($(compgen -c -- "$cur"))
 		fi
 		;;
 	esac
 }
-complete -F _mexec mexec mexecvp
+complete -o default -F _mexec mexec mexecvp
 
 # mpmake takes what make takes.
 _mpmake() {
@@ -48,4 +48,4 @@ _mpmake() {
 		_make "$@"
 	fi
 }
-complete -F _mpmake mpmake
+complete -o default -F _mpmake mpmake

@@ -12,6 +12,7 @@ mpmake) _dispatch make make ;;
 	_arguments -S \
 		'-n[only on these nodes]:nodes:_mexec_nodes' \
 		'-a[argument 0 of the command]:name:' \
+		'-p[the command is a pathname]' \
 		'-v[say where the command runs and why]' \
 		'--no-stdin[give the command an empty standard input]' \
 		'(- *)--help[show the options]' \
