@@ -20,6 +20,9 @@
 
 #include "stage.h"
 
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC (1u << 2)
+#endif
 #ifndef AT_STATX_FORCE_SYNC
 #define AT_STATX_FORCE_SYNC 0x2000
 #endif
@@ -250,7 +253,6 @@ _Noreturn static void become(struct stage *s)
 
 	// A group of its own and not a session: in a new session the group would be orphaned, and SIGTSTP discarded.
 	setpgid(0, 0);
-	fcntl(CHANNEL, F_SETFD, FD_CLOEXEC);
 	for (int fd = 0; fd < 3; fd++)
 		if (s->head->closed >> fd & 1)
 			close(fd);
@@ -292,8 +294,9 @@ int main(int argc, char **argv, char **envp)
 	struct stage s;
 	if (parse(&s, read_frame()))
 		fail(STEP_FRAME, EINVAL, 0);
-	// What the daemon itself has inherited from whoever started it, and does not know of.
-	syscall(SYS_close_range, (s.head->flags & STAGE_ENVSETTER ? LOG : CHANNEL) + 1, ~0u, 0);
+	// With the channel, what the daemon itself has inherited from whoever started it, and does not know of.
+	if (syscall(SYS_close_range, CHANNEL, ~0u, CLOSE_RANGE_CLOEXEC))
+		fcntl(CHANNEL, F_SETFD, FD_CLOEXEC); // Linux before 5.11
 	if (s.head->flags & STAGE_SUPERVISE)
 		supervise(); // returns in the job
 	become(&s);

@@ -61,7 +61,7 @@ void set_environment(struct stage *s)
 	// A name without a slash is the shell's to find, in PATH.
 	if (strchr(s->envsetter, '/') && access(s->envsetter, R_OK))
 		fail(STEP_ENVSETTER, errno, 0);
-	fcntl(LOG, F_SETFD, FD_CLOEXEC);
+	fcntl(LOG, F_SETFD, FD_CLOEXEC); // Linux before 5.11 has not had that done
 	int result = aside(memfd_create("environment", MFD_CLOEXEC), STEP_ENVSETTER);
 	dispositions(s->head->ignored, 0); // SIGCHLD above all: ignored, there would be no child to wait for
 	pid_t pid = fork();

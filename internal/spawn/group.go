@@ -63,8 +63,8 @@ func (g *group) enter(pid int) error {
 
 // kill kills all that is in the group, without a wait where it is atomic.
 func (g *group) kill() error {
-	g.spent = true
 	if g.atomic {
+		g.spent = true
 		return g.write("cgroup.kill", "1")
 	}
 	// Frozen, no process forks away from the list. One that hangs inside the kernel does not freeze: the next round finds what it forked.

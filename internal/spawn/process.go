@@ -31,6 +31,7 @@ type Process struct {
 
 	mu       sync.Mutex
 	reaped   bool
+	killed   bool
 	released bool
 }
 
@@ -67,7 +68,10 @@ func (p *Process) Kill() error {
 		return p.group.kill()
 	}
 	// To freeze and thaw takes its time.
-	p.kills.Go(func() { p.group.clear(patience) })
+	if !p.killed {
+		p.killed = true
+		p.kills.Go(func() { p.group.clear(patience) })
+	}
 	return nil
 }
 

@@ -41,8 +41,7 @@ func (s *Spawner) StartContext(ctx context.Context, j Job) (*Process, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { p.Kill() })
 	err = p.begin(&j)
-	stop()
-	if err == nil {
+	if killed := !stop(); err == nil && !killed {
 		return p, nil
 	}
 	// A stage that has told what is wrong is about to end.
@@ -173,6 +172,9 @@ func (p *Process) begin(j *Job) error {
 		case stepReady:
 			ready = true
 		case stepChild:
+			if !ready {
+				return fmt.Errorf("stage %d: died before the job began", p.stage)
+			}
 			p.supervised(int(r.detail))
 			return nil
 		default:
