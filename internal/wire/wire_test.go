@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"os"
 	"reflect"
 	"syscall"
 	"testing"
@@ -94,6 +95,25 @@ func TestHeadersThatAreNotOursAreRefused(t *testing.T) {
 	} {
 		if h, err := ParseHeader(b); err == nil {
 			t.Errorf("%q was taken as %v", b, h)
+		}
+	}
+}
+
+// The files are what the C side writes (libmexec/tests/golden.c): one protocol, two codecs.
+func TestBothSidesWriteTheSameBytes(t *testing.T) {
+	for name, frame := range map[string][]byte{
+		"exec":    AppendExec(nil, example().Append(nil)),
+		"signal":  AppendSignal(nil, SignalBody{syscall.SIGTSTP, true}),
+		"here":    AppendText(nil, Here, "the only node"),
+		"sent":    AppendText(nil, Sent, "n2: least loaded"),
+		"exited":  AppendNumber(nil, Exited, 255),
+		"killed":  AppendNumber(nil, Killed, 9),
+		"stopped": AppendNumber(nil, Stopped, 20),
+		"failed":  AppendFailed(nil, 125, "lost"),
+	} {
+		golden, err := os.ReadFile("testdata/" + name + ".golden")
+		if err != nil || !bytes.Equal(frame, golden) {
+			t.Errorf("%s: %v\n got % x\nwant % x", name, err, frame, golden)
 		}
 	}
 }
