@@ -63,7 +63,7 @@ func (w worker) Run(ctx context.Context, s *link.Session, start *mexecpb.Start, 
 	g := &guest{worker: w, session: s, stream: stream, started: w.d.now(), over: make(chan struct{})}
 	job, no := g.admit(start)
 	if no == nil {
-		no = g.begin(job, start)
+		no = g.begin(ctx, job, start)
 	}
 	if no != nil {
 		end() // before the news of it: who hears it may ask again at once
@@ -128,7 +128,7 @@ func (g *guest) admit(start *mexecpb.Start) (spawn.Job, *mexecpb.Down) {
 }
 
 // begin makes the job's descriptors and starts it.
-func (g *guest) begin(job spawn.Job, start *mexecpb.Start) *mexecpb.Down {
+func (g *guest) begin(ctx context.Context, job spawn.Job, start *mexecpb.Start) *mexecpb.Down {
 	var theirs [3]*os.File
 	defer func() {
 		for _, f := range theirs {
@@ -161,7 +161,7 @@ func (g *guest) begin(job spawn.Job, start *mexecpb.Start) *mexecpb.Down {
 		job.Stdio[n] = theirs[n]
 	}
 	if err == nil {
-		g.proc, err = g.d.spawner.Start(job)
+		g.proc, err = g.d.spawner.StartContext(ctx, job)
 	}
 	if err == nil {
 		return nil
