@@ -98,8 +98,9 @@ static char *read_frame(void)
 	return frame;
 }
 
-// vector makes count strings, which stand one after the other up to end, into an array as execve wants it. 0: they do not fit.
-char **vector(char *strings, const char *end, uint32_t count, char **into)
+// vector makes count strings, which stand one after the other, into an array as execve wants it. It returns where they end,
+// or 0 if that is beyond end.
+char *vector(char **into, uint32_t count, char *strings, const char *end)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		char *nul = strings < end ? memchr(strings, 0, (size_t)(end - strings)) : 0;
@@ -109,7 +110,7 @@ char **vector(char *strings, const char *end, uint32_t count, char **into)
 		strings = nul + 1;
 	}
 	into[count] = 0;
-	return into;
+	return strings;
 }
 
 // text takes a string of a known length with its NUL from the frame. 0: it is not there.
@@ -148,12 +149,11 @@ static int parse(struct stage *s, char *frame)
 		return -1;
 
 	uint64_t count = (uint64_t)exec->argc + exec->envc + 2;
-	char **vectors = count <= SMALL_VECTORS ? small_vectors : pages(count * sizeof *vectors, STEP_FRAME);
-	if (!(s->argv = vector(at, end, exec->argc, vectors)))
+	s->argv = count <= SMALL_VECTORS ? small_vectors : pages(count * sizeof *s->argv, STEP_FRAME);
+	s->envp = s->argv + exec->argc + 1;
+	if (!(at = vector(s->argv, exec->argc, at, end)))
 		return -1;
-	if (exec->argc)
-		at = strchr(s->argv[exec->argc - 1], 0) + 1;
-	return (s->envp = vector(at, end, exec->envc, vectors + exec->argc + 1)) ? 0 : -1;
+	return vector(s->envp, exec->envc, at, end) == end ? 0 : -1;
 }
 
 // A limit is set without a look at the old one: that costs as much as to look, and the kernel's EPERM is the very answer wanted.

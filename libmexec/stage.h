@@ -20,7 +20,7 @@ int report(uint32_t step, int err, uint32_t detail); // -1 where the daemon is g
 _Noreturn void fail(uint32_t step, int err, uint32_t detail);
 void *pages(uint64_t size, uint32_t step); // zeroed memory, or fail(step)
 int aside(int fd, uint32_t step); // a new descriptor, or -1 with errno: high enough to be in nobody's way
-char **vector(char *strings, const char *end, uint32_t count, char **into);
+char *vector(char **into, uint32_t count, char *strings, const char *end);
 void dispositions(uint64_t touched, uint64_t ignored);
 void mask(uint64_t blocked);
 

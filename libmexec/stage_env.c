@@ -51,8 +51,8 @@ static void take_environment(struct stage *s, int result, int status)
 	memcpy(&count, map, sizeof count);
 	if (count > st.st_size)
 		fail(STEP_ENVSETTER, EINVAL, 0);
-	char **envp = pages((count + 1ull) * sizeof *envp, STEP_ENVSETTER);
-	if (!(s->envp = vector(map + sizeof count, map + st.st_size, count, envp)))
+	s->envp = pages((count + 1ull) * sizeof *s->envp, STEP_ENVSETTER);
+	if (!vector(s->envp, count, map + sizeof count, map + st.st_size))
 		fail(STEP_ENVSETTER, EINVAL, 0);
 }
 

@@ -19,7 +19,7 @@
 
 #include "stage.h"
 
-enum { DEEPEST = 64, PATIENCE_MS = 10 };
+enum { DEEPEST = 64, LONGEST_MS = 500 };
 
 int started = -1;
 
@@ -151,12 +151,12 @@ static void drain(int signals)
 _Noreturn static void end(int signals)
 {
 	sv.killing = 1;
-	for (;;) {
+	for (int ms = 1;; ms = ms < LONGEST_MS ? ms * 2 : ms) {
 		kill_below(getpid(), 0);
 		if (!reap())
 			break;
 		struct pollfd wait = { .fd = signals, .events = POLLIN };
-		poll(&wait, 1, PATIENCE_MS);
+		poll(&wait, 1, ms);
 		drain(signals);
 	}
 	if (!sv.failed)

@@ -18,7 +18,7 @@ import (
 // group is one control group. A job is alone in it; an empty one may hold the next job.
 //
 // One that was killed may not: the kernel compares the number of its kills with that of the forking process's own group, takes a process that
-// is forked into it for one that the kill has missed, and kills it (cgroup_post_fork, Linux 6.12 to 6.18 at least).
+// is forked into it for one that the kill has missed, and kills it (cgroup_css_set_fork reads the wrong group's number; seen on Linux 6.18).
 type group struct {
 	path   string
 	dir    int  // descriptor of its directory

@@ -162,17 +162,49 @@ func TestUnprivileged(t *testing.T) {
 	if b, err := os.ReadFile(os.Args[0]); err != nil || os.WriteFile(exe, b, 0o755) != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(exe, "-test.timeout=120s", "-test.v")
-	cmd.Dir = dir
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "TMPDIR=" + dir, "SPAWN_TEST_STAGE=" + stagePath}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
+	run := func(t *testing.T, sys syscall.SysProcAttr, kind string) {
+		cmd := exec.Command(exe, "-test.timeout=120s", "-test.short", "-test.v")
+		cmd.Dir = dir
+		cmd.Env = []string{"PATH=/usr/bin:/bin", "TMPDIR=" + dir, "SPAWN_TEST_STAGE=" + stagePath}
+		sys.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
+		cmd.SysProcAttr = &sys
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		if n := bytes.Count(out, []byte("/"+kind+" (")); n < 15 {
+			t.Errorf("only %d tests with %s\n%s", n, kind, out)
+		}
+		for _, line := range strings.Split(string(out), "\n") {
+			if strings.Contains(line, "--- SKIP") && strings.Contains(line, "/"+kind+" ") {
+				t.Error(line)
+			}
+		}
 	}
-	if n := bytes.Count(out, []byte("\n    --- PASS:")); n < 15 {
-		t.Errorf("only %d tests passed\n%s", n, out)
-	}
+	t.Run("with nothing", func(t *testing.T) { run(t, syscall.SysProcAttr{}, "supervisor") })
+	t.Run("in a group of its own", func(t *testing.T) {
+		own, err := ownGroup("cgroup2")
+		if err != nil {
+			t.Skip(err)
+		}
+		// As systemd delegates one: its user may make groups below it and move processes within it.
+		group := filepath.Join(own, fmt.Sprintf("mexec-delegated-%d", os.Getpid()))
+		if err := os.Mkdir(group, 0o755); err != nil {
+			t.Skip(err)
+		}
+		defer os.Remove(group)
+		for _, name := range []string{"", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"} {
+			if err := os.Chown(filepath.Join(group, name), 65534, 65534); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f, err := os.Open(group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		run(t, syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(f.Fd())}, "cgroup2")
+	})
 }
 
 // reportCPU adds what start and program took of the processors: on a busy machine the wall time says little.

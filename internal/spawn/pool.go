@@ -25,6 +25,7 @@ const mostIdle = 256
 type pool struct {
 	kind string // "cgroup2" or "cgroup1"
 	born bool   // a process can be forked into a group
+	old  bool   // Config.oldV2
 	base string
 	dir  string
 
@@ -45,7 +46,7 @@ func openPool(cfg Config, stage string) *pool {
 			cfg.Log.Debug("containment", "kind", kind, "err", err)
 			continue
 		}
-		p := &pool{kind: kind, base: filepath.Join(own, cfg.Cgroup)}
+		p := &pool{kind: kind, base: filepath.Join(own, cfg.Cgroup), old: cfg.oldV2}
 		if err := p.open(stage); err != nil {
 			cfg.Log.Debug("containment", "kind", kind, "err", err)
 			p.close()
@@ -72,7 +73,7 @@ func (p *pool) open(stage string) error {
 		return err
 	}
 	// A stage without a frame ends at once: what matters is where it was born, and that it was not killed there (see group).
-	if p.kind == "cgroup2" {
+	if p.kind == "cgroup2" && !p.old {
 		none := ^uintptr(0)
 		pid, err := syscall.ForkExec(stage, []string{"mexec-stage"}, &syscall.ProcAttr{
 			Files: []uintptr{none, none, none},
@@ -121,7 +122,7 @@ func (p *pool) get() (*group, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control group: %w", err)
 	}
-	g.born = p.born
+	g.born, g.atomic = p.born, g.atomic && !p.old
 	return g, nil
 }
 

@@ -41,7 +41,8 @@ type Config struct {
 	Log      *slog.Logger // nil: silent
 	NoCgroup bool         // supervisors hold the jobs, even where groups could
 
-	noV2 bool // tests: as on a machine that has version 1 only
+	// For tests: as on a machine that has version 1 only, and as on a Linux before 5.7.
+	noV2, oldV2 bool
 }
 
 // Spawner starts jobs. All its methods may be called at the same time.

@@ -2,6 +2,7 @@ package spawn
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"log/slog"
@@ -68,17 +69,21 @@ func buildStage(to string) error {
 // everywhere runs test in every way to hold a job that this machine and this user have.
 func everywhere(t *testing.T, test func(t *testing.T, s *Spawner)) {
 	for _, way := range []struct {
-		kind string
-		cfg  Config
+		name, kind string
+		cfg        Config
 	}{
-		{"cgroup2", Config{}},
-		{"cgroup1", Config{noV2: true}},
-		{"supervisor", Config{NoCgroup: true}},
+		{"cgroup2", "cgroup2", Config{}},
+		{"old cgroup2", "cgroup2", Config{oldV2: true}},
+		{"cgroup1", "cgroup1", Config{noV2: true}},
+		{"supervisor", "supervisor", Config{NoCgroup: true}},
 	} {
-		t.Run(way.kind, func(t *testing.T) {
+		t.Run(way.name, func(t *testing.T) {
 			s := open(t, way.cfg)
 			if s.Containment() != way.kind {
 				t.Skipf("%s is not to be had here, only %s", way.kind, s.Containment())
+			}
+			if s.pool != nil && s.pool.born != (way.name == "cgroup2") {
+				t.Fatalf("forked into groups: %v", s.pool.born)
 			}
 			test(t, s)
 		})
@@ -405,6 +410,38 @@ func TestAnUnprivilegedDaemonSaysWhatItMayNot(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Each length of a frame, made wrong in each way that a decoder could fall for.
+func TestAMalformedFrameIsRefused(t *testing.T) {
+	s := open(t, Config{NoCgroup: true})
+	e := sh(t, "")
+	e.Path, e.Nodes, e.Groups = []byte("/bin/true"), []byte("1-3"), []uint32{1, 2}
+	good := e.Append(nil)
+	try := func(name string, body []byte) {
+		r, err := start(t, s, Job{Exec: body}, nil)
+		if err != nil {
+			if step, ok := err.(*StepError); !ok || step.Step != StepFrame {
+				t.Errorf("%s: %v", name, err)
+			}
+			return
+		}
+		r.finish(t)
+		t.Errorf("%s was taken", name)
+	}
+	for _, at := range []int{0, 416, 420, 424, 428, 432, 436, 440, 444} { // head_len, then ngroups to strings_len
+		was := binary.LittleEndian.Uint32(good[at:])
+		for _, v := range []uint32{0, was - 1, was + 1, was + 4, 1 << 16, 1 << 29, 1 << 30, 1 << 31, ^uint32(0)} {
+			if v != was {
+				bad := slices.Clone(good)
+				binary.LittleEndian.PutUint32(bad[at:], v)
+				try(fmt.Sprintf("%d at %d", v, at), bad)
+			}
+		}
+	}
+	for _, n := range []int{0, 1, 479, 480, 487, 500, len(good) - 1} {
+		try(fmt.Sprintf("the first %d bytes", n), good[:n])
+	}
 }
 
 func TestTheSameDirectoryAndProgramAreAccepted(t *testing.T) {
@@ -737,7 +774,11 @@ func TestThousandsOfJobsLeakNothing(t *testing.T) {
 		}
 		run(64)
 		before, goroutines := descriptors(t), goleak.IgnoreCurrent()
-		run(2000)
+		if testing.Short() {
+			run(200)
+		} else {
+			run(2000)
+		}
 		// The pool may have grown to as many groups as ran at once, two descriptors each.
 		if after := descriptors(t); after > before+16 {
 			t.Errorf("%d descriptors, %d before", after, before)

@@ -130,6 +130,11 @@ func (s *Spawner) forkStage(p *Process, j *Job, channel int) error {
 	if err != nil {
 		return fmt.Errorf("start %s: %w", s.stage, err)
 	}
+	if pidfd < 0 {
+		syscall.Kill(pid, syscall.SIGKILL)
+		syscall.Wait4(pid, nil, 0, nil)
+		return errors.New("this kernel has no process descriptors: Linux 5.4 or later is needed")
+	}
 	p.pid, p.stage = pid, pid
 	unix.FcntlInt(uintptr(pidfd), unix.F_SETFL, unix.O_RDWR|unix.O_NONBLOCK)
 	p.pidfd = os.NewFile(uintptr(pidfd), "pidfd")
