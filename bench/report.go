@@ -36,6 +36,7 @@ func (r *report) markdown(o options) string {
 		for _, d := range r.soak {
 			p("| %s | %d | %d | %d | %d |\n", d.host, d.after, d.resident, d.descriptors, d.threads)
 		}
+		p("\nA worker keeps a control group, which is two descriptors, for each of the most commands that ever ran at once there.\n")
 	}
 	return b.String()
 }
