@@ -91,12 +91,13 @@ func (l *listener) heard() {
 	l.mu.Unlock()
 }
 
-// tick says whether the silence has lasted a whole life.
+// tick says whether the silence has lasted a whole life. The first beat of it is counted whole, so that this comes up to a beat early:
+// the keep-alive time is a promise of how long a job can outlive its network, and must not be exceeded.
 func (l *listener) tick() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.silence++
-	return l.silence > beatsPerLife
+	return l.silence >= beatsPerLife
 }
 
 func grants(ids []uint64) []place.Grant {
