@@ -197,6 +197,10 @@ func (p *placer) endFor(grant place.Grant) (renewed place.Grant) {
 	return renewed
 }
 
+func (p *placer) cancelFor(grant place.Grant) {
+	p.with(func(now time.Time) { p.slots.Cancel(grant, now) })
+}
+
 // lend lets others have the slot of a job that has called for jobs itself.
 func (p *placer) lend(grant place.Grant) {
 	p.with(func(now time.Time) { p.slots.Lend(grant, now) })

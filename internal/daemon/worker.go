@@ -50,32 +50,23 @@ func (w worker) Run(ctx context.Context, s *link.Session, start *mexecpb.Start, 
 	if !w.d.placer.startFor(s.Home, grant) {
 		return stream.Send(refusal(mexecpb.Refused_NO_GRANT, "the grant is void", 0))
 	}
-	held := true
-	end := func() place.Grant {
-		held = false
-		return w.d.placer.endFor(grant)
-	}
-	defer func() {
-		if held {
-			end()
-		}
-	}()
 	g := &guest{worker: w, session: s, stream: stream, started: w.d.now(), over: make(chan struct{})}
 	job, no := g.admit(start)
 	if no == nil {
 		no = g.begin(ctx, job, start)
 	}
 	if no != nil {
-		end() // before the news of it: who hears it may ask again at once
+		w.d.placer.cancelFor(grant) // before the news of it: who hears it may ask again at once
 		return stream.Send(no)
 	}
 	w.d.ancestry.enter(g.proc.Pid(), grant)
 	result, err := g.relay(ctx)
 	w.d.ancestry.leave(g.proc.Pid())
 	if err != nil {
+		w.d.placer.cancelFor(grant)
 		return err
 	}
-	renewed := end()
+	renewed := w.d.placer.endFor(grant)
 	result.Grant, result.LeaseMs = uint64(renewed), uint32(place.Lease.Milliseconds())
 	g.note(result)
 	return g.send(&mexecpb.Down{End: result})

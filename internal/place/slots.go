@@ -128,6 +128,15 @@ func (s *Slots) End(id Grant, now time.Time) (renewed Grant) {
 	return renewed
 }
 
+// Cancel frees the slot of a job that was refused, or whose home no longer listens to it. No news of an end carries a new grant, so whoever
+// has the best claim to the slot is offered it; a renewed grant that nobody hears of would be a slot lost until it is void.
+func (s *Slots) Cancel(id Grant, now time.Time) {
+	if g := s.grants[id]; g != nil {
+		s.drop(id, g)
+		s.give(now)
+	}
+}
+
 // Gone forgets a home: its wants, its idle grants. Its jobs hold their slots until they have ended.
 func (s *Slots) Gone(home mexec.NodeID, now time.Time) {
 	for id, g := range s.grants {

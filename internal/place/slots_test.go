@@ -62,6 +62,18 @@ func TestSlotOfAnEndedJobGoesBackUnaskedWhereNobodyWaits(t *testing.T) {
 	}
 }
 
+// A renewed grant that no message carries was a slot lost for two leases, after each refusal and each caller that was killed.
+func TestSlotOfACancelledJobIsOfferedAgainAtOnce(t *testing.T) {
+	s := NewSlots(1)
+	s.Want("a", 1, t0)
+	id := granted(s, "a")[0]
+	s.Start("a", id)
+	s.Cancel(id, t0)
+	if got := granted(s, "a"); len(got) != 1 || got[0] == id {
+		t.Errorf("offered %v after %d was cancelled", got, id)
+	}
+}
+
 func TestIdleGrantIsVoidAfterTwoLeases(t *testing.T) {
 	s := NewSlots(1)
 	s.Want("a", 1, t0)
