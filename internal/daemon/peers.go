@@ -67,6 +67,7 @@ func (p *peers) follow() {
 
 func (p *peers) refresh(members []cluster.Member) {
 	now := p.d.now()
+	var back []mexec.NodeID
 	p.mu.Lock()
 	for _, k := range p.known {
 		k.alive = false
@@ -81,6 +82,9 @@ func (p *peers) refresh(members []cluster.Member) {
 			p.known[m.Name] = k
 		}
 		if m.Since.After(k.life) { // what was held against the old one is void
+			if !k.until.IsZero() {
+				back = append(back, m.Name)
+			}
 			k.life, k.until, k.fails = m.Since, time.Time{}, 0
 		}
 		k.alive, k.seen, k.gossip = true, now, m.Addr
@@ -96,6 +100,9 @@ func (p *peers) refresh(members []cluster.Member) {
 	maps.DeleteFunc(p.known, func(_ mexec.NodeID, k *peer) bool { return !k.alive && now.Sub(k.seen) > keepDown })
 	view := p.viewLocked()
 	p.mu.Unlock()
+	for _, name := range back {
+		p.d.placer.down(name, time.Time{}, "") // until now
+	}
 	p.d.placer.view(view)
 }
 
