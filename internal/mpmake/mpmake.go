@@ -203,7 +203,8 @@ func end(status syscall.WaitStatus) int {
 	signal.Reset(s)
 	syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
 	syscall.Kill(os.Getpid(), s)
-	return 128 + int(s) // while it is on its way
+	time.Sleep(time.Second) // it reaches any thread of ours, and must not be outrun by our exit
+	return 128 + int(s)
 }
 
 // sum prints the last line: how many commands ran where, and for how long.
