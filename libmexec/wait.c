@@ -33,7 +33,8 @@ struct conversation {
 	bool group;       // the last stop that was passed on was for the whole process group
 	unsigned stop;    // the last stop that was passed on, 0 = none
 	bool continued;   // and CONT after it
-	
+	char node[64];    // that the job was sent to
+
 	size_t have;
 	char bytes[sizeof(struct frame) + FRAME_MAX + 1];
 };
@@ -127,9 +128,18 @@ static void stopped(struct conversation *c, unsigned n)
 	}
 }
 
-static _Noreturn void lost(const struct job *job)
+static void note_node(struct conversation *c, const char *text)
 {
-	say("mexec: ", job->name, ": lost: the daemon went away while the job ran", NULL);
+	size_t n = strcspn(text, ":");
+	if (n >= sizeof(c->node))
+		n = sizeof(c->node) - 1;
+	memcpy(c->node, text, n);
+	c->node[n] = '\0';
+}
+
+static _Noreturn void lost(const struct conversation *c)
+{
+	say("mexec: ", c->job->name, ": lost on ", c->node, ": the daemon of this node went away while the job ran", NULL);
 	_exit(STATUS_LOST);
 }
 
@@ -150,6 +160,7 @@ static enum verdict obey(struct conversation *c, const struct frame *f, char *bo
 	case FRAME_SENT:
 		take_signals(c);
 		c->sent = true;
+		note_node(c, body);
 		if (c->job->verbose)
 			say("mexec: ", body, NULL);
 		return GO_ON;
@@ -229,7 +240,7 @@ enum answer converse(const struct job *job, int connection)
 			return ANSWER_HERE;
 		case MALFORMED:
 			if (c.sent)
-				lost(job);
+				lost(&c);
 			return ANSWER_NONE;
 		}
 	}

@@ -136,7 +136,7 @@ TEST(a_daemon_lost_before_sent_is_a_command_here)
 TEST(a_daemon_lost_after_sent_is_a_loss_and_nothing_runs)
 {
 	SAME(said_by(LIST("mexec", "/bin/echo", "ran"), "s"), 125);
-	SAME_TEXT(contents("err"), "mexec: /bin/echo: lost: the daemon went away while the job ran\n");
+	SAME_TEXT(contents("err"), "mexec: /bin/echo: lost on n2: the daemon of this node went away while the job ran\n");
 	SAME_TEXT(contents("out"), "");
 }
 
