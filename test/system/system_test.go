@@ -142,3 +142,11 @@ func says(t *testing.T, h *hosts.Host, since int, words ...string) (line string)
 	})
 	return line
 }
+
+// write makes a file.
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
