@@ -85,7 +85,6 @@ func NewServer(cfg ServerConfig) *Server {
 		grpc.InitialWindowSize(streamWindow),
 		grpc.InitialConnWindowSize(connWindow),
 		grpc.MaxRecvMsgSize(maxMessage),
-		grpc.SharedWriteBuffer(true),
 		grpc.WaitForHandlers(true),
 	)
 	mexecpb.RegisterNodeServer(s.grpc, s)
