@@ -2,54 +2,45 @@ package spawn
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
-
-	"mexec/internal/wire"
 )
 
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
-func TestAContextEndsAStartThatHangs(t *testing.T) {
-	everywhere(t, func(t *testing.T, s *Spawner) {
-		mark := "MARK=" + t.Name()
-		e := sh(t, "echo never")
+func TestCloseKillsWhatRuns(t *testing.T) {
+	for _, cfg := range []Config{{}, {noV2: true}, {NoCgroup: true}} {
+		mark := fmt.Sprintf("MARK=%s-%v", t.Name(), cfg)
+		s := open(t, cfg)
+		e := sh(t, "setsid sleep 1000 & sleep 1000")
 		setEnv(e, "PATH=/usr/bin:/bin", mark)
-		ctx, cancel := context.WithCancel(context.Background())
-		go func() {
-			until(t, "the script", func() bool { return len(marked(mark)) > 0 })
-			cancel()
-		}()
-		_, err := s.StartContext(ctx, Job{Exec: e.Append(nil), EnvSetter: script(t, "sleep 1000")})
-		if !errors.Is(err, context.Canceled) {
+		var jobs []*running
+		for range 5 {
+			r, err := start(t, s, Job{}, e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			jobs = append(jobs, r)
+		}
+		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-		until(t, "the end of all", func() bool { return marked(mark) == nil })
-	})
+		if left := marked(mark); left != nil {
+			t.Errorf("left: %v", left)
+		}
+		if _, err := start(t, s, Job{}, e); err != ErrClosed {
+			t.Errorf("start after close: %v", err)
+		}
+		for _, r := range jobs {
+			if _, status, _ := r.finish(t); status.Signal != syscall.SIGKILL {
+				t.Error(status)
+			}
+		}
+	}
 }
 
 // daemonToKill is the process of the test below that is killed.
@@ -205,85 +196,4 @@ func TestUnprivileged(t *testing.T) {
 		defer f.Close()
 		run(t, syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(f.Fd())}, "cgroup2")
 	})
-}
-
-// reportCPU adds what start and program took of the processors: on a busy machine the wall time says little.
-func reportCPU(b *testing.B) func() {
-	spent := func() time.Duration {
-		var d int64
-		for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
-			var u syscall.Rusage
-			syscall.Getrusage(who, &u)
-			d += u.Utime.Nano() + u.Stime.Nano()
-		}
-		return time.Duration(d)
-	}
-	before := spent()
-	return func() { b.ReportMetric(float64((spent()-before).Microseconds())/float64(b.N), "cpu-us/op") }
-}
-
-// BenchmarkStartTrue is start and wait of /bin/true, plainly by package os and by a Spawner. The difference is one static execve and about
-// twenty system calls here and thirty in the stage.
-func BenchmarkStartTrue(b *testing.B) {
-	e := &wire.ExecBody{Umask: 0o22, FDs: 7, Cwd: []byte("/"), Path: []byte("/bin/true")}
-	for i := range e.Rlimit {
-		var l syscall.Rlimit
-		syscall.Getrlimit(i, &l)
-		e.Rlimit[i] = [2]uint64{l.Cur, l.Max}
-	}
-	setArgv(e, "true")
-	setEnv(e, os.Environ()...)
-	body := e.Append(nil)
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer null.Close()
-
-	b.Run("plain", func(b *testing.B) {
-		defer reportCPU(b)()
-		for b.Loop() {
-			p, err := os.StartProcess("/bin/true", []string{"true"}, &os.ProcAttr{Files: []*os.File{null, null, null}})
-			if err != nil {
-				b.Fatal(err)
-			}
-			p.Wait()
-		}
-	})
-	for kind, cfg := range map[string]Config{"cgroup2": {}, "cgroup1": {noV2: true}, "supervisor": {NoCgroup: true}} {
-		b.Run(kind, func(b *testing.B) {
-			s := open(b, cfg)
-			if s.Containment() != kind {
-				b.Skip("not here")
-			}
-			defer reportCPU(b)()
-			for b.Loop() {
-				p, err := s.Start(Job{Exec: body, Stdio: [3]*os.File{null, null, null}})
-				if err != nil {
-					b.Fatal(err)
-				}
-				if _, _, err := p.Wait(); err != nil {
-					b.Fatal(err)
-				}
-				if err := p.Release(); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
-func TestTheRulesOfSameDirectoryAndSameProgram(t *testing.T) {
-	if _, err := os.Stat("../../libmexec"); err != nil {
-		t.Skip("no sources here: the unprivileged run")
-	}
-	exe := filepath.Join(t.TempDir(), "same")
-	build := exec.Command("gcc", "-Wall", "-Wextra", "-Werror", "-fsanitize=undefined", "-fno-sanitize-recover=all",
-		"-o", exe, "../../libmexec/tests/stage_test.c", "../../libmexec/stage_same.c")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	if out, err := exec.Command(exe).CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
 }

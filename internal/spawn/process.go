@@ -134,15 +134,16 @@ func (p *Process) Release() error {
 	p.mu.Unlock()
 
 	p.kills.Wait()
+	p.changes.close()
 	p.pidfd.Close()
 	p.channel.Close()
-	if p.group != nil {
-		return p.spawner.pool.put(p.group)
-	}
 	if p.super != nil {
 		<-p.super.done
 	}
-	return nil
+	if p.group == nil {
+		return nil
+	}
+	return p.spawner.pool.put(p.group)
 }
 
 // putBack returns the group of a process that was never made.

@@ -71,6 +71,7 @@ func (s *Spawner) fork(j *Job) (p *Process, err error) {
 		return nil, fmt.Errorf("socketpair: %w", err)
 	}
 	unix.FcntlInt(uintptr(pair[0]), unix.F_SETFL, unix.O_RDWR|unix.O_NONBLOCK)
+	p.channel = os.NewFile(uintptr(pair[0]), "stage")
 	head := appendFrame(make([]byte, 0, 256), j, s.ignored, p.group == nil)
 
 	// What the socket takes at once, for all but a giant, is there before the stage asks for it. A group that can't be forked into is
@@ -84,11 +85,10 @@ func (s *Spawner) fork(j *Job) (p *Process, err error) {
 	err = s.forkStage(p, j, pair[1])
 	unix.Close(pair[1])
 	if err != nil {
-		unix.Close(pair[0])
+		p.channel.Close()
 		p.putBack()
 		return nil, err
 	}
-	p.channel = os.NewFile(uintptr(pair[0]), "stage")
 	if !early {
 		err = p.group.enter(p.pid)
 	}

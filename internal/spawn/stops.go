@@ -10,32 +10,62 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Changes registers fn to hear of stops (the signal) and continues (0), one at a time and in order. A stop that came before is told at once.
-// fn must not block, and not call Changes.
+// Changes registers fn, once, to hear of stops (the signal) and continues (0), one at a time and in order. A stop that came before is told
+// at once; changes that come faster than fn returns are told by the last of them, as the kernel does. fn is in nobody's way but Release's,
+// which waits for it: after Release it is not called.
 func (p *Process) Changes(fn func(stopped syscall.Signal)) { p.changes.listen(fn) }
 
 type changes struct {
-	mu   sync.Mutex
-	last syscall.Signal
-	fn   func(syscall.Signal)
+	mu      sync.Mutex
+	fn      func(syscall.Signal)
+	now     syscall.Signal
+	told    syscall.Signal
+	telling bool
+	closed  bool
+
+	teller sync.WaitGroup
 }
 
 func (c *changes) listen(fn func(syscall.Signal)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fn = fn
-	if c.last != 0 {
-		fn(c.last)
+	c.tellLocked()
+}
+
+func (c *changes) set(stopped syscall.Signal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = stopped
+	c.tellLocked()
+}
+
+func (c *changes) tellLocked() {
+	if c.fn != nil && c.now != c.told && !c.telling && !c.closed {
+		c.telling = true
+		c.teller.Go(c.tell)
 	}
 }
 
-func (c *changes) tell(stopped syscall.Signal) {
+// tell lives for as long as there is something to tell: almost no job is ever stopped.
+func (c *changes) tell() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last = stopped
-	if c.fn != nil {
+	for c.now != c.told && !c.closed {
+		c.told = c.now
+		stopped := c.now
+		c.mu.Unlock()
 		c.fn(stopped)
+		c.mu.Lock()
 	}
+	c.telling = false
+}
+
+func (c *changes) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.teller.Wait()
 }
 
 // stops hears SIGCHLD for all processes of a Spawner and tells each of its stops and continues. A pidfd does not tell of these.
@@ -80,7 +110,7 @@ func (s *stops) watch() {
 			p := s.jobs[pid]
 			s.mu.Unlock()
 			if p != nil && p.group != nil {
-				p.changes.tell(stopped)
+				p.changes.set(stopped)
 			}
 		}
 		s.starting.Unlock()

@@ -36,9 +36,9 @@ func (s *supervisor) follow(c *changes) {
 		case stepStatus:
 			s.status, s.ended = syscall.WaitStatus(r.detail), true
 		case stepStopped:
-			c.tell(syscall.Signal(r.detail))
+			c.set(syscall.Signal(r.detail))
 		case stepContinued:
-			c.tell(0)
+			c.set(0)
 		}
 	}
 }
