@@ -106,9 +106,9 @@ func (p *peers) refresh(members []cluster.Member) {
 	p.d.placer.view(view)
 }
 
-// viewLocked is every node that is known, by number, and what to think of it.
+// viewLocked is every node that is known, by number, and what gossip and clocks make of it. Of links that broke placement knows by itself
+// and until when; told here, a node would stay down until the next view.
 func (p *peers) viewLocked() []mexec.Node {
-	now := p.d.now()
 	view := []mexec.Node{p.self}
 	for _, k := range p.known {
 		n := k.Node
@@ -116,8 +116,6 @@ func (p *peers) viewLocked() []mexec.Node {
 		switch {
 		case !k.alive:
 			n.State, n.Why = mexec.Down, "gone from the gossip"
-		case now.Before(k.until):
-			n.State, n.Why = mexec.Down, k.cause
 		case k.skewed:
 			n.State, n.Why = mexec.Skewed, fmt.Sprintf("its clock is %v off, at most %v", n.Offset.Round(time.Millisecond), p.d.maxSkew)
 		}
@@ -127,14 +125,18 @@ func (p *peers) viewLocked() []mexec.Node {
 	return view
 }
 
+// view is what people are told.
 func (p *peers) view() []mexec.Node {
-	load := p.d.sample()
+	load, now := p.d.sample(), p.d.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	view := p.viewLocked()
 	for i := range view {
-		if view[i].Name == p.self.Name {
-			view[i].Slots, view[i].Busy, view[i].Load = load.Slots, load.Busy, load.Load
+		n := &view[i]
+		if n.Name == p.self.Name {
+			n.Slots, n.Busy, n.Load = load.Slots, load.Busy, load.Load
+		} else if k := p.known[n.Name]; k.alive && now.Before(k.until) {
+			n.State, n.Why = mexec.Down, k.cause
 		}
 	}
 	return view
