@@ -119,6 +119,9 @@ func (c *caller) job() {
 		Dir:  [2]uint64{c.exec.Dir.Dev, c.exec.Dir.Ino},
 		Prog: [2]uint64{c.exec.Prog.Dev, c.exec.Prog.Ino},
 	}
+	if c.d.cfg.Root != 0 {
+		c.d.adopted.Do(c.d.adopt)
+	}
 	line, placed := c.d.placer.submit(mexec.BuildID(c.exec.Build), c.exec.Command(120), wish)
 	c.line = line
 	for {

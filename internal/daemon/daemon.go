@@ -47,6 +47,7 @@ type Config struct {
 	Cgroup    string
 	Stage     string // path of mexec-stage
 	Debug     bool
+	Root      int // not 0: what already runs below this process takes slots (adopt.go)
 	Log       *slog.Logger
 	Now       func() time.Time // nil: time.Now; a test's clock may be wrong on purpose
 }
@@ -67,6 +68,7 @@ type Daemon struct {
 
 	placer   *placer
 	ancestry *ancestry
+	adopted  sync.Once
 	socket   *local.Listener
 	peers    *peers
 	// The rest is nil where this node is alone.

@@ -201,6 +201,12 @@ func (p *placer) cancelFor(grant place.Grant) {
 	p.with(func(now time.Time) { p.slots.Cancel(grant, now) })
 }
 
+// occupy counts a command that nobody here let start; cancelFor ends it.
+func (p *placer) occupy() (grant place.Grant) {
+	p.with(func(now time.Time) { grant = p.slots.Occupy(p.self, now) })
+	return grant
+}
+
 // lend lets others have the slot of a job that has called for jobs itself.
 func (p *placer) lend(grant place.Grant) {
 	p.with(func(now time.Time) { p.slots.Lend(grant, now) })

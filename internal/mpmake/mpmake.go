@@ -75,7 +75,7 @@ func (b *build) run() (syscall.WaitStatus, error) {
 		defer os.RemoveAll(dir)
 		b.id = mexec.BuildID(rand.Text())
 		b.alone = filepath.Join(dir, "mexecd.sock")
-		own, err := daemon.Open(daemon.Config{Socket: b.alone})
+		own, err := daemon.Open(daemon.Config{Socket: b.alone, Root: os.Getpid()})
 		if err != nil {
 			return 0, err
 		}

@@ -8,7 +8,7 @@ import (
 )
 
 // Slots are the slots of this node and who holds them. The invariant: grants that count ≤ Total, but for what was
-// granted before Total shrank.
+// granted before Total shrank and for what occupies a slot unasked.
 //
 // A slot goes to the home that wants one and holds the fewest (max-min fairness between homes), the one served longest ago first.
 // A home that holds a grant idle while another wants a slot is asked to use it or give it back.
@@ -72,11 +72,7 @@ func (s *Slots) Resize(total int, now time.Time) {
 
 // Want says how many slots a home would hold in all.
 func (s *Slots) Want(home mexec.NodeID, slots int, now time.Time) {
-	c := s.homes[home]
-	if c == nil {
-		c = &claim{}
-		s.homes[home] = c
-	}
+	c := s.claim(home)
 	c.want = max(0, slots)
 	s.give(now)
 	s.recall(now)
@@ -100,6 +96,13 @@ func (s *Slots) Start(home mexec.NodeID, id Grant) bool {
 	}
 	g.running = true
 	return true
+}
+
+// Occupy counts a job of a home that runs without having been granted a slot, be one free or not. Cancel ends it.
+func (s *Slots) Occupy(home mexec.NodeID, now time.Time) Grant {
+	id := s.grant(home, s.claim(home), now)
+	s.grants[id].running = true
+	return id
 }
 
 // Lend says that the job of this grant has itself called for jobs: it is a coordinator that waits, so its slot goes to others.
@@ -213,6 +216,15 @@ func (s *Slots) recall(now time.Time) {
 		g.recalled = true
 		s.recalls = append(s.recalls, Offer{g.home, []Grant{id}})
 	}
+}
+
+func (s *Slots) claim(home mexec.NodeID) *claim {
+	c := s.homes[home]
+	if c == nil {
+		c = &claim{}
+		s.homes[home] = c
+	}
+	return c
 }
 
 func (s *Slots) grant(home mexec.NodeID, c *claim, now time.Time) Grant {

@@ -74,6 +74,18 @@ func TestSlotOfACancelledJobIsOfferedAgainAtOnce(t *testing.T) {
 	}
 }
 
+func TestWhatOccupiesASlotUnaskedIsCounted(t *testing.T) {
+	s := NewSlots(2)
+	ids := []Grant{s.Occupy("a", t0), s.Occupy("a", t0), s.Occupy("a", t0)}
+	s.Want("a", 2, t0)
+	for i, want := range []int{0, 1, 1} { // of three, two slots; then each that ends makes room for one
+		s.Cancel(ids[i], t0)
+		if got := granted(s, "a"); len(got) != want {
+			t.Errorf("%d grants after %d of 3 ended", len(got), i+1)
+		}
+	}
+}
+
 func TestIdleGrantIsVoidAfterTwoLeases(t *testing.T) {
 	s := NewSlots(1)
 	s.Want("a", 1, t0)
