@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -79,11 +80,35 @@ static void read_all(char *into, size_t have, size_t want)
 	}
 }
 
+// receive takes the begin of the frame and the job's descriptors, which come with it: this process may have been forked long before its
+// job was known. 0 to 2 are free, so that is where the kernel puts the first three; the setter's log, if there is one, goes to 4.
+static ssize_t receive(void)
+{
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(4 * sizeof(int))];
+	} control;
+	struct iovec part = { small_frame, sizeof small_frame };
+	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+	ssize_t n;
+	do
+		n = recvmsg(CHANNEL, &m, 0);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		_exit(0); // the daemon has no job for us any more
+	static const int wanted[] = { 0, 1, 2, LOG };
+	const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	size_t count = c && c->cmsg_type == SCM_RIGHTS ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+	if (m.msg_flags & MSG_CTRUNC || count < 3 || memcmp(CMSG_DATA(c), wanted, count * sizeof(int)))
+		fail(STEP_FRAME, EBADF, 0);
+	return n;
+}
+
 static char *read_frame(void)
 {
-	ssize_t n = read(CHANNEL, small_frame, sizeof small_frame);
+	ssize_t n = receive();
 	if (n < (ssize_t)sizeof(struct stage_head))
-		fail(STEP_FRAME, n < 0 ? errno : 0, 0);
+		fail(STEP_FRAME, 0, 0);
 	struct stage_head head;
 	memcpy(&head, small_frame, sizeof head);
 	if (head.length > LARGEST_FRAME || head.length < sizeof head)

@@ -52,7 +52,11 @@ func appendFrame(b []byte, j *Job, ignored uint64, supervise bool) []byte {
 	for _, v := range []uint32{uint32(length), flags, j.UID, j.GID, uint32(len(j.Groups))} {
 		b = le.AppendUint32(b, v)
 	}
-	b = le.AppendUint32(b, 0) // closed: fork has left them out already
+	closed := uint32(0)
+	for n, f := range j.Stdio {
+		closed |= flag(f == nil, 1<<n)
+	}
+	b = le.AppendUint32(b, closed)
 	b = le.AppendUint32(b, uint32(len(j.EnvSetter)))
 	b = le.AppendUint32(b, uint32(max(0, j.Skew/time.Millisecond)))
 	b = le.AppendUint64(b, ignored)

@@ -23,22 +23,23 @@ const longestLine = 1 << 10
 
 func openSetterLog(log *slog.Logger) *setterLog { return &setterLog{log: log, write: -1} }
 
-// fd is the end that scripts write to: a blocking one, so not of os.Pipe. Where it can't be had, their output is lost and no job is.
-func (l *setterLog) fd() uintptr {
+// fd is the end that scripts write to: a blocking one, so not of os.Pipe. Where it can't be had, their output is lost and no job is: it
+// goes to null.
+func (l *setterLog) fd(null int) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.write >= 0 {
-		return uintptr(l.write)
+		return l.write
 	}
 	var pipe [2]int
 	if err := syscall.Pipe2(pipe[:], syscall.O_CLOEXEC); err != nil {
 		l.log.Error("environment setter's log", "err", err)
-		return ^uintptr(0)
+		return null
 	}
 	syscall.SetNonblock(pipe[0], true)
 	l.read, l.write = os.NewFile(uintptr(pipe[0]), "environment setter's log"), pipe[1]
 	l.reader.Go(l.copy)
-	return uintptr(l.write)
+	return l.write
 }
 
 func (l *setterLog) copy() {

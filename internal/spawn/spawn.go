@@ -24,6 +24,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -54,6 +55,8 @@ type Spawner struct {
 	guard   *guard
 	setters *setterLog
 	stops   *stops
+	standby *standby
+	null    *os.File
 
 	mu     sync.Mutex
 	closed bool
@@ -76,6 +79,9 @@ func Open(cfg Config) (*Spawner, error) {
 		return nil, err
 	}
 	s := &Spawner{stage: stage, log: cfg.Log, ignored: ignored}
+	if s.null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
+		return nil, err
+	}
 	if !cfg.NoCgroup {
 		s.pool = openPool(cfg, stage)
 	}
@@ -88,6 +94,8 @@ func Open(cfg Config) (*Spawner, error) {
 	}
 	s.setters = openSetterLog(s.log)
 	s.stops = watchStops()
+	s.standby = &standby{spawner: s, most: min(runtime.NumCPU(), 8)}
+	s.standby.fill()
 	return s, nil
 }
 
@@ -108,6 +116,7 @@ func (s *Spawner) Close() error {
 	if again {
 		return nil
 	}
+	s.standby.close()
 	// Whoever was let in before holds the lock of starts until its process is known.
 	s.stops.starting.Lock()
 	jobs := s.stops.all()
@@ -127,6 +136,7 @@ func (s *Spawner) Close() error {
 	}
 	s.stops.close()
 	s.setters.close()
+	s.null.Close()
 	return errors.Join(errs...)
 }
 

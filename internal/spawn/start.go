@@ -35,7 +35,7 @@ func (s *Spawner) Start(j Job) (*Process, error) { return s.StartContext(context
 // StartContext is Start that a context can end: a script that makes an environment, or a dead file server, may take any time.
 // Once it has returned a Process, ctx means nothing to that.
 func (s *Spawner) StartContext(ctx context.Context, j Job) (*Process, error) {
-	p, err := s.fork(&j)
+	p, err := s.hand(&j)
 	if err != nil {
 		return nil, err
 	}
@@ -48,85 +48,91 @@ func (s *Spawner) StartContext(ctx context.Context, j Job) (*Process, error) {
 	if _, told := err.(*StepError); !told {
 		p.Kill()
 	}
-	p.Wait()
-	p.Release()
+	p.end()
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	return nil, err
 }
 
-// fork makes the stage and everything that holds it, and hands it its frame.
-func (s *Spawner) fork(j *Job) (p *Process, err error) {
+// hand gives j to a stage: one that stands by, or a new one. One that stood by may have been killed by somebody; then nothing was lost.
+func (s *Spawner) hand(j *Job) (*Process, error) {
+	for {
+		p := s.standby.take()
+		stood := p != nil
+		if !stood {
+			var err error
+			if p, err = s.fork(); err != nil {
+				return nil, err
+			}
+		}
+		err := p.send(j)
+		s.standby.fill()
+		if err == nil {
+			return p, nil
+		}
+		p.Kill()
+		p.end()
+		if !stood {
+			return nil, err
+		}
+	}
+}
+
+// end waits for a stage that becomes no job.
+func (p *Process) end() {
+	p.Wait()
+	p.Release()
+}
+
+// fork makes a stage, and everything that holds it. It waits for its frame.
+func (s *Spawner) fork() (p *Process, err error) {
 	p = &Process{spawner: s}
 	if s.pool != nil {
 		if p.group, err = s.pool.get(); err != nil {
 			return nil, err
 		}
 	}
-	// A socket pair rather than a pipe: records and, with a supervisor, requests take the way back.
+	// A socket pair rather than a pipe: descriptors go with the frame; records and, with a supervisor, requests take the way back.
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		p.putBack()
 		return nil, fmt.Errorf("socketpair: %w", err)
 	}
 	unix.FcntlInt(uintptr(pair[0]), unix.F_SETFL, unix.O_RDWR|unix.O_NONBLOCK)
-	p.channel = os.NewFile(uintptr(pair[0]), "stage")
-	head := appendFrame(make([]byte, 0, 256), j, s.ignored, p.group == nil)
-
-	// What the socket takes at once, for all but a giant, is there before the stage asks for it. A group that can't be forked into is
-	// entered before the frame is sent: until then the stage does nothing.
-	early := p.group == nil || p.group.born
-	sent := 0
-	if early {
-		sent, _ = unix.Writev(pair[0], [][]byte{head, j.Exec})
-		sent = max(0, sent)
-	}
-	err = s.forkStage(p, j, pair[1])
+	err = s.forkStage(p, pair[1])
 	unix.Close(pair[1])
 	if err != nil {
-		p.channel.Close()
+		unix.Close(pair[0])
 		p.putBack()
 		return nil, err
 	}
-	if !early {
-		err = p.group.enter(p.pid)
-	}
-	if err == nil {
-		err = p.send(head, j.Exec, sent)
-	}
-	if err != nil {
-		p.Kill()
-		p.Wait()
-		p.Release()
-		return nil, err
+	p.channel = os.NewFile(uintptr(pair[0]), "stage")
+	if p.group != nil && !p.group.born {
+		if err := p.group.enter(p.pid); err != nil {
+			p.Kill()
+			p.end()
+			return nil, err
+		}
 	}
 	return p, nil
 }
 
-func (s *Spawner) forkStage(p *Process, j *Job, channel int) error {
+func (s *Spawner) forkStage(p *Process, channel int) error {
 	s.stops.starting.RLock()
 	defer s.stops.starting.RUnlock()
 	if s.isClosed() {
 		return ErrClosed
 	}
-	files := make([]uintptr, 3, 5)
-	for i, f := range j.Stdio {
-		files[i] = ^uintptr(0)
-		if f != nil {
-			files[i] = f.Fd()
-		}
-	}
-	files = append(files, uintptr(channel))
-	if j.EnvSetter != "" {
-		files = append(files, s.setters.fd())
-	}
+	const none = ^uintptr(0)
 	pidfd := -1
 	sys := &syscall.SysProcAttr{PidFD: &pidfd}
 	if p.group != nil && p.group.born {
 		sys.UseCgroupFD, sys.CgroupFD = true, p.group.dir
 	}
-	pid, err := syscall.ForkExec(s.stage, []string{"mexec-stage"}, &syscall.ProcAttr{Env: []string{}, Files: files, Sys: sys})
+	pid, err := syscall.ForkExec(s.stage, []string{"mexec-stage"}, &syscall.ProcAttr{
+		Env: []string{}, Files: []uintptr{none, none, none, uintptr(channel)}, Sys: sys,
+	})
 	if err != nil {
 		return fmt.Errorf("start %s: %w", s.stage, err)
 	}
@@ -142,9 +148,34 @@ func (s *Spawner) forkStage(p *Process, j *Job, channel int) error {
 	return nil
 }
 
-// send writes what is left of the frame. The stage may say what is wrong before it has read all: that is then the record to read.
-func (p *Process) send(head, body []byte, sent int) error {
-	for _, b := range [][]byte{head, body} {
+// send gives the stage its frame, and with the first byte the job's descriptors. The stage may say what is wrong before it has read all:
+// that is then the record to read.
+func (p *Process) send(j *Job) error {
+	head := appendFrame(make([]byte, 0, 256), j, p.spawner.ignored, p.group == nil)
+	fds := make([]int, 3, 4)
+	for i, f := range j.Stdio {
+		fds[i] = int(p.spawner.null.Fd()) // takes the place of a closed one, which the stage closes
+		if f != nil {
+			fds[i] = int(f.Fd())
+		}
+	}
+	if j.EnvSetter != "" {
+		fds = append(fds, p.spawner.setters.fd(int(p.spawner.null.Fd())))
+	}
+	rights := unix.UnixRights(fds...)
+	conn, err := p.channel.SyscallConn()
+	if err != nil {
+		return err
+	}
+	sent := 0
+	werr := conn.Write(func(fd uintptr) bool {
+		sent, err = unix.SendmsgBuffers(int(fd), [][]byte{head, j.Exec}, rights, nil, unix.MSG_NOSIGNAL)
+		return err != unix.EAGAIN
+	})
+	if err = errors.Join(werr, err); err != nil {
+		return fmt.Errorf("stage frame: %w", err)
+	}
+	for _, b := range [][]byte{head, j.Exec} {
 		if n := min(sent, len(b)); n < len(b) {
 			if _, err := p.channel.Write(b[n:]); err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
 				return fmt.Errorf("stage frame: %w", err)

@@ -62,12 +62,13 @@ func TestAnUnprivilegedDaemonSaysWhatItMayNot(t *testing.T) {
 	if os.Getuid() == 0 {
 		t.Skip("root may")
 	}
+	// Before any stage is forked: one that stands by keeps the limits that it was born with.
+	unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 0, Max: 4096})
 	everywhere(t, func(t *testing.T, s *Spawner) {
 		for want, edit := range map[string]func(e *wire.ExecBody, j *Job){
 			"setpriority: permission denied":     func(e *wire.ExecBody, j *Job) { e.Nice = -5 },
 			"setgroups: operation not permitted": func(e *wire.ExecBody, j *Job) { j.SetIDs, j.UID = true, 1 },
 			"setrlimit core: operation not permitted": func(e *wire.ExecBody, j *Job) {
-				unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 0, Max: 4096})
 				e.Rlimit[unix.RLIMIT_CORE] = [2]uint64{0, 8192}
 			},
 		} {
