@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,7 +28,9 @@ func start(t *testing.T, cmd *exec.Cmd) *bufio.Reader {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	late := time.AfterFunc(30*time.Second, func() { cmd.Process.Kill() })
 	t.Cleanup(func() {
+		late.Stop()
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
@@ -43,10 +46,10 @@ func line(t *testing.T, r *bufio.Reader) string {
 	return strings.TrimSuffix(s, "\n")
 }
 
-// state is the letter that proc(5) gives for a process, 0 where there is none.
+// state is the letter that proc(5) gives for a process, 0 where there is none or only init's wait for it is missing.
 func state(pid string) byte {
 	b, err := os.ReadFile("/proc/" + pid + "/stat")
-	if _, rest, ok := bytes.Cut(b, []byte(") ")); err == nil && ok {
+	if _, rest, ok := bytes.Cut(b, []byte(") ")); err == nil && ok && rest[0] != 'Z' {
 		return rest[0]
 	}
 	return 0
@@ -150,7 +153,9 @@ func terminal(t *testing.T, cmd *exec.Cmd) *os.File {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	late := time.AfterFunc(30*time.Second, func() { cmd.Process.Kill() }) // the kernel hangs the terminal up then
 	t.Cleanup(func() {
+		late.Stop()
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
@@ -174,7 +179,7 @@ func until(t *testing.T, r *bufio.Reader, word string) string {
 func TestCtrlZStopsTheWholeRemoteTreeAndFgContinuesIt(t *testing.T) {
 	node1, _, _ := three(t)
 	// The shell stays until it is told: at its end it would end its stopped jobs.
-	cmd := node1.Command("bash", "-mc", `mexec -n 2 sh -c "$0"; echo stopped $?; fg; echo again $?; read x; kill -KILL %1`,
+	cmd := node1.Command("bash", "-mc", `mexec -n 2 sh -c "$0"; echo stopped $?; fg; echo again $?; echo stub $(jobs -p); read x`,
 		"sleep 600 & echo pids $$ $!; wait")
 	master := terminal(t, cmd)
 	r := bufio.NewReader(master)
@@ -194,7 +199,8 @@ func TestCtrlZStopsTheWholeRemoteTreeAndFgContinuesIt(t *testing.T) {
 	for _, pid := range pids {
 		eventually(t, "the tree stops again", func() bool { return state(pid) == 'T' })
 	}
-	master.Write([]byte{'\n'})
+	_, stub, _ := strings.Cut(until(t, r, "stub"), " ")
+	syscall.Kill(atoi(t, stub), syscall.SIGKILL)
 	for _, pid := range pids {
 		eventually(t, "a stopped tree is gone when its stub is killed", func() bool { return state(pid) == 0 })
 	}
