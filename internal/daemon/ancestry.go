@@ -41,15 +41,20 @@ func (a *ancestry) leave(pid int) {
 	a.mu.Unlock()
 }
 
-// of returns the grant of the job that the caller's parent is or descends from, 0 for none.
+// of returns the grant of the job that the caller descends from, 0 for none. The caller itself is that job where the job's program has
+// executed the stub in its own place.
 func (a *ancestry) of(pid, parent int, now time.Time) place.Grant {
 	a.mu.Lock()
 	if len(a.jobs) == 0 {
 		a.mu.Unlock()
 		return 0
 	}
+	self := a.jobs[pid]
 	got, ok := a.known[parent]
 	a.mu.Unlock()
+	if self != 0 {
+		return self
+	}
 	if ok && now.Before(got.until) {
 		return got.grant
 	}
