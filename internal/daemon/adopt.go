@@ -23,7 +23,7 @@ func (d *Daemon) adopt() {
 		d.ancestry.enter(pid, grant)
 		d.wg.Go(func() {
 			waitExit(d.ctx, fd)
-			d.ancestry.leave(pid)
+			d.ancestry.leave(pid, grant)
 			d.placer.cancelFor(grant)
 		})
 	}

@@ -35,9 +35,12 @@ func (a *ancestry) enter(pid int, g place.Grant) {
 	a.mu.Unlock()
 }
 
-func (a *ancestry) leave(pid int) {
+// leave takes the job of a grant out. By now its number may be that of another job's process.
+func (a *ancestry) leave(pid int, g place.Grant) {
 	a.mu.Lock()
-	delete(a.jobs, pid)
+	if a.jobs[pid] == g {
+		delete(a.jobs, pid)
+	}
 	a.mu.Unlock()
 }
 

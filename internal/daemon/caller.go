@@ -241,7 +241,7 @@ func (c *caller) here(s place.Start) {
 	} else if fd >= 0 {
 		unix.Close(fd)
 	}
-	c.d.ancestry.leave(c.cred.PID)
+	c.d.ancestry.leave(c.cred.PID, s.Grant)
 	p.ended(c.line, ledger.Ended, s.Grant, 0)
 }
 

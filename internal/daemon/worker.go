@@ -52,6 +52,13 @@ func (w worker) Run(ctx context.Context, s *link.Session, start *mexecpb.Start, 
 	}
 	g := &guest{worker: w, session: s, stream: stream, started: w.d.now(), over: make(chan struct{})}
 	job, no := g.admit(start)
+	// Before it runs, for the first thing that it does may be to call mexec.
+	job.Born = func(pid int) {
+		w.d.ancestry.leave(g.pid, grant)
+		w.d.ancestry.enter(pid, grant)
+		g.pid = pid
+	}
+	defer func() { w.d.ancestry.leave(g.pid, grant) }()
 	if no == nil {
 		no = g.begin(ctx, job, start)
 	}
@@ -59,9 +66,7 @@ func (w worker) Run(ctx context.Context, s *link.Session, start *mexecpb.Start, 
 		w.d.placer.cancelFor(grant) // before the news of it: who hears it may ask again at once
 		return stream.Send(no)
 	}
-	w.d.ancestry.enter(g.proc.Pid(), grant)
 	result, err := g.relay(ctx)
-	w.d.ancestry.leave(g.proc.Pid())
 	if err != nil {
 		w.d.placer.cancelFor(grant)
 		return err
@@ -82,6 +87,7 @@ type guest struct {
 	session *link.Session
 	stream  mexecpb.Node_RunServer
 	exec    *wire.ExecBody
+	pid     int // of proc, or its parent
 	proc    *spawn.Process
 	started time.Time
 

@@ -27,6 +27,10 @@ type Job struct {
 	EnvSetter      string        // script of this node that makes the job's environment; "" for none
 
 	Stdio [3]*os.File // nil: closed. The caller closes them after Start
+
+	// Born is told the number of a process that the job will be, or be a child of, before the job can do anything; nil: nobody asks.
+	// It is told another where the first was no good.
+	Born func(pid int)
 }
 
 // Start starts j. An error is a *StepError where a step before the program failed, else one of ours; in both cases nothing is left.
@@ -65,6 +69,9 @@ func (s *Spawner) hand(j *Job) (*Process, error) {
 			if p, err = s.fork(); err != nil {
 				return nil, err
 			}
+		}
+		if j.Born != nil {
+			j.Born(p.pid)
 		}
 		err := p.send(j)
 		s.standby.fill()
