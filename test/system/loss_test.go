@@ -139,16 +139,7 @@ func TestAJobThatWaitsWhenItsDaemonIsKilledRunsOnceHere(t *testing.T) {
 		file, end := job(fmt.Sprint("waits", i))
 		files, waiting = append(files, file), append(waiting, end)
 	}
-	eventually(t, "all stubs wait", func() bool {
-		stubs := 0
-		for _, pid := range living(network(node1), "PATH=") {
-			comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-			if string(comm) == "mexec\n" && state(fmt.Sprint(pid)) == 'S' {
-				stubs++
-			}
-		}
-		return stubs == len(lost)+len(waiting)
-	})
+	eventually(t, "all stubs wait", func() bool { return stubs(node1) == len(lost)+len(waiting) })
 	for _, file := range files {
 		if len(runs(file)) != 0 {
 			t.Fatalf("%s runs; node2 has %d slots", file, trio.hs.Slots())

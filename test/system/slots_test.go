@@ -1,0 +1,161 @@
+package system_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mexec/test/hosts"
+)
+
+// timed is a job that notes in the file $1, for $2, when it begins and ends.
+const timed = `echo "+ $2" >>"$1"; sleep 0.05; echo "- $2" >>"$1"`
+
+// stubs counts the commands of a host that have been handed over and have not ended.
+func stubs(h *hosts.Host) (n int) {
+	for _, pid := range living(network(h), "PATH=") {
+		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		if string(comm) == "mexec\n" && state(fmt.Sprint(pid)) == 'S' {
+			n++
+		}
+	}
+	return n
+}
+
+func TestTwoHomesShareAWorkerFairlyAndNeverOverloadIt(t *testing.T) {
+	needRoot(t)
+	hs := hosts.Test(t, hosts.Config{N: 3, Slots: 2, Bin: bin})
+	if err := hs.WaitUp(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	const each = 40
+	dir := t.TempDir()
+	log, gate := filepath.Join(dir, "log"), filepath.Join(dir, "go")
+	hold := func() func() result {
+		return background(t, hs.All[0].Command("mexec", "-n", "3", "sh", "-c", counted, "counted", filepath.Join(dir, "held"), gate))
+	}
+	holders := []func() result{hold(), hold()}
+	eventually(t, "both slots are taken", func() bool { return len(runs(filepath.Join(dir, "held"))) == 2 })
+	var homes []func() result
+	for i, h := range hs.All[:2] {
+		script := `for i in $(seq "$1"); do mexec -n 3 sh -c "$2" timed "$3" "$4" & done; wait`
+		homes = append(homes, background(t, sh(h, script, fmt.Sprint(each), timed, log, fmt.Sprint("home", i+1))))
+	}
+	eventually(t, "all jobs of both homes wait", func() bool { return stubs(hs.All[0]) == 2+each && stubs(hs.All[1]) == each })
+	write(t, gate, "")
+	for _, end := range append(holders, homes...) {
+		if r := end(); r.code != 0 || r.errs != "" {
+			t.Errorf("%+v", r)
+		}
+	}
+	now, most := 0, 0
+	var order []string
+	for line := range strings.Lines(read(t, log)) {
+		if home, ok := strings.CutPrefix(line, "+ "); ok {
+			now++
+			order = append(order, strings.TrimSpace(home))
+		} else {
+			now--
+		}
+		most = max(most, now)
+	}
+	if most > 2 || len(order) != 2*each {
+		t.Errorf("%d jobs ran, %d at once on 2 slots", len(order), most)
+	}
+	// While both have jobs that wait, each gets half.
+	share := 0
+	for _, home := range order[:each] {
+		if home == "home1" {
+			share++
+		}
+	}
+	if share < each*3/10 || share > each*7/10 {
+		t.Errorf("of the first %d jobs %d were those of home1", each, share)
+	}
+}
+
+// A command that calls mexec waits for what it calls, however deep: if each held its slot, they would wait for ever.
+func TestCommandsThatCallCommandsDoNotWaitForTheirOwnSlots(t *testing.T) {
+	needRoot(t)
+	hs := hosts.Test(t, hosts.Config{N: 2, Slots: 1, Bin: bin})
+	if err := hs.WaitUp(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	// $1 levels below, $2 the way in which each calls the next, $3 NODES for it.
+	const recursive = `if [ "$1" = 0 ]; then exec echo deep; fi
+case $2 in
+child) mexec -n "$3" sh -c "$0" "$0" $(($1 - 1)) $2 "$3"; exit ;;
+exec) exec mexec -n "$3" sh -c "$0" "$0" $(($1 - 1)) $2 "$3" ;;
+pipe) echo x | mexec -n "$3" sh -c "$0" "$0" $(($1 - 1)) $2 "$3" | cat ;;
+session) setsid -w mexec -n "$3" sh -c "$0" "$0" $(($1 - 1)) $2 "$3" ;;
+esac`
+	for _, way := range []string{"child", "exec", "pipe", "session"} {
+		for _, nodes := range []string{"1", "2", "1,2"} {
+			t.Run(way+" on "+nodes, func(t *testing.T) {
+				var ends []func() result
+				for range 4 {
+					ends = append(ends, background(t, hs.All[0].Command("mexec", "-n", nodes, "sh", "-c", recursive, recursive, "4", way, nodes)))
+				}
+				for _, end := range ends {
+					if r := end(); r.code != 0 || r.out != "deep\n" {
+						t.Errorf("%+v", r)
+					}
+				}
+			})
+		}
+	}
+}
+
+// NODES may name nodes that are down: killed, which their machines tell at once, or cut off, which nobody tells.
+func TestDownNodesCostASmallDelayOnceAndFailNoJob(t *testing.T) {
+	needRoot(t)
+	hs := hosts.Test(t, hosts.Config{N: 4, Slots: 1, Bin: bin})
+	if err := hs.WaitUp(t.Context(), 4); err != nil {
+		t.Fatal(err)
+	}
+	job := func(nodes string) time.Duration {
+		start := time.Now()
+		if r := run(t, hs.All[0].Command("mexec", "-n", nodes, "true")); r.code != 0 || r.errs != "" {
+			t.Errorf("NODES=%s: %+v", nodes, r)
+		}
+		return time.Since(start)
+	}
+	job("2-4") // some links stand
+	// What a home holds a slot for is sent at once, and what is sent to a node that is cut off is lost.
+	eventually(t, "node3's slot is nobody's", func() bool {
+		nodes, err := hs.All[2].Nodes(t.Context())
+		return err == nil && nodes[2].Busy == 0
+	})
+	if err := hs.All[3].KillDaemon(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := hs.All[2].Cut(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		nodes string
+		once  time.Duration // what all together may cost beyond a job's own time
+	}{
+		{"2-4", time.Second},
+		{"4,2", time.Second},
+		{"4", time.Second},
+		{"1-4", time.Second},
+		{"3", keepAlive + time.Second}, // a link stood: silence must last its time before it means anything
+		{"3,4", time.Second},
+	} {
+		var all []time.Duration
+		total := time.Duration(0)
+		for range 10 {
+			d := job(c.nodes)
+			all, total = append(all, d), total+d
+		}
+		t.Logf("NODES=%s: %v", c.nodes, all)
+		if total > c.once+10*100*time.Millisecond {
+			t.Errorf("NODES=%s: 10 jobs took %v: %v", c.nodes, total, all)
+		}
+	}
+}
