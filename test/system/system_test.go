@@ -44,12 +44,12 @@ func three(t *testing.T) (node1, node2, node3 *hosts.Host) {
 	needRoot(t)
 	trio.once.Do(func() {
 		trio.hs, trio.err = hosts.Start(t.Context(), hosts.Config{N: 3, Slots: 4, Flags: []string{"--debug"}, Bin: bin})
-		if trio.err == nil {
-			trio.err = trio.hs.WaitUp(t.Context(), 3)
-		}
 	})
 	if trio.err != nil {
 		t.Fatal(trio.err)
+	}
+	if err := trio.hs.WaitUp(t.Context(), 3); err != nil { // the test before may have ended a daemon and started it again
+		t.Fatal(err)
 	}
 	all := trio.hs.All
 	t.Cleanup(func() {
