@@ -160,6 +160,9 @@ func (h *Host) flags() []string {
 	if os.Geteuid() == 0 {
 		flags = append(flags, "--root-jobs") // the tests are root, and so are their jobs
 	}
+	if !h.hosts.Isolated() { // all sets are in one control group, and their nodes have the same names
+		flags = append(flags, "--cgroup", filepath.Base(h.hosts.Dir)+"/"+h.Name)
+	}
 	if _, err := os.Stat(h.Config()); err == nil {
 		flags = append(flags, "--config", h.inside("etc/mexec/mexecd.toml"))
 	}
