@@ -47,6 +47,7 @@ type caller struct {
 
 // serve takes one connection from its first frame to its end.
 func (d *Daemon) serve(conn *local.Conn) {
+	defer conn.Done()
 	defer conn.Close()
 	h, body, fds, err := conn.ReadFirst()
 	c := &caller{d: d, conn: conn, body: body, held: fds}

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -41,6 +42,8 @@ func Main(args []string, getenv func(string) string, stdout, stderr io.Writer) i
 		fmt.Fprintln(stderr, "mexecd:", err)
 		return 2
 	}
+	// What lives in a daemon is a few megabytes: at Go's usual pace it would be collected some ten times a second in a busy build.
+	debug.SetGCPercent(400)
 	log := newLog(c, stderr)
 	d, err := open(c, log)
 	if err != nil {

@@ -77,6 +77,9 @@ type Server struct {
 	sessions map[mexec.NodeID]*Session
 }
 
+// streamWorkers serve jobs one after the other on stacks that have grown already; more jobs at once get a goroutine each.
+const streamWorkers = 16
+
 // NewServer returns a server that does nothing until Serve.
 func NewServer(cfg ServerConfig) *Server {
 	s := &Server{cfg: cfg, sessions: map[mexec.NodeID]*Session{}}
@@ -86,6 +89,7 @@ func NewServer(cfg ServerConfig) *Server {
 		grpc.InitialConnWindowSize(connWindow),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.WaitForHandlers(true),
+		grpc.NumStreamWorkers(streamWorkers),
 	)
 	mexecpb.RegisterNodeServer(s.grpc, s)
 	return s

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -15,8 +16,9 @@ import (
 
 // Conn is one caller: a stub with its job, or a client with a query.
 type Conn struct {
-	uc  *net.UnixConn
-	buf []byte // read but not yet taken
+	uc    *net.UnixConn
+	buf   []byte // read but not yet taken
+	first *[16 << 10]byte
 }
 
 // Cred is who the kernel says the caller is.
@@ -29,12 +31,16 @@ type Cred struct {
 // firstFrame is how long a caller may take over its first frame.
 const firstFrame = 10 * time.Second
 
+// buffers hold first frames: almost every command's arguments and environment fit into one.
+var buffers = sync.Pool{New: func() any { return new([16 << 10]byte) }}
+
 // ReadFirst reads the first frame and the descriptors that come with it; they are close-on-exec and the caller of ReadFirst
-// closes them, also with an error.
+// closes them, also with an error. The body is valid until Done.
 func (c *Conn) ReadFirst() (h wire.Header, body []byte, fds []int, err error) {
 	c.uc.SetReadDeadline(time.Now().Add(firstFrame))
 	defer c.uc.SetReadDeadline(time.Time{})
-	buf := make([]byte, 16<<10)
+	c.first = buffers.Get().(*[16 << 10]byte)
+	buf := c.first[:]
 	var oob [128]byte
 	n, oobn, flags, _, err := c.uc.ReadMsgUnix(buf, oob[:])
 	if oobn > 0 {
@@ -68,7 +74,7 @@ func (c *Conn) ReadFirst() (h wire.Header, body []byte, fds []int, err error) {
 		}
 		return h, whole[wire.HeaderLen:end], fds, nil
 	}
-	c.buf = buf[end:n]
+	c.buf = append(c.buf, buf[end:n]...)
 	return h, buf[wire.HeaderLen:end:end], fds, nil
 }
 
@@ -119,8 +125,16 @@ func (c *Conn) Write(frames []byte) error {
 	return err
 }
 
-// Close ends the conversation; a ReadFrame under way returns.
+// Close ends the conversation; a ReadFrame under way returns. It may be called again, from anywhere.
 func (c *Conn) Close() error { return c.uc.Close() }
+
+// Done gives the memory of the first frame back: its body is void. It comes last, once, after all who use the body.
+func (c *Conn) Done() {
+	if c.first != nil {
+		buffers.Put(c.first)
+		c.first = nil
+	}
+}
 
 // Cred asks the kernel who connected.
 func (c *Conn) Cred() (Cred, error) {
