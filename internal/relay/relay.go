@@ -56,8 +56,13 @@ func Merged(a, b int) bool {
 	return errno == 0 && order == 0
 }
 
-// anew opens the file of fd again as an open file of our own, if its kind allows that.
+// anew opens the file of fd again as an open file of our own, if its kind allows that. It must not open more than the caller has: the
+// daemon may be root, to which a pipe that a user can only read is as good as writable.
 func anew(fd, flags int) *os.File {
+	have, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil || have&unix.O_PATH != 0 || have&unix.O_ACCMODE != flags && have&unix.O_ACCMODE != unix.O_RDWR {
+		return nil
+	}
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) != nil {
 		return nil
