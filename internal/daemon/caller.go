@@ -49,22 +49,25 @@ type caller struct {
 func (d *Daemon) serve(conn *local.Conn) {
 	defer conn.Done()
 	defer conn.Close()
-	h, body, fds, err := conn.ReadFirst()
-	c := &caller{d: d, conn: conn, body: body, held: fds}
+	c := &caller{d: d, conn: conn}
 	defer c.letGo()
-	if err == nil {
-		c.cred, err = conn.Cred()
+	// Who it is comes first: the line about what it sent has to name it.
+	cred, err := conn.Cred()
+	c.cred = cred
+	if err == nil && !d.everyone && cred.UID != uint32(os.Getuid()) {
+		err = fmt.Errorf("uid %d is not served by the daemon of uid %d", cred.UID, os.Getuid())
 	}
-	if err == nil && !d.everyone && c.cred.UID != uint32(os.Getuid()) {
-		err = fmt.Errorf("uid %d is not served by the daemon of uid %d", c.cred.UID, os.Getuid())
+	var h wire.Header
+	if err == nil {
+		h, c.body, c.held, err = conn.ReadFirst()
 	}
 	if err == nil && h.Type == wire.Query {
-		err = d.query(conn, string(body))
+		err = d.query(conn, string(c.body))
 	} else if err == nil {
 		if h.Type != wire.Exec {
 			err = fmt.Errorf("%v frame where a job should begin", h.Type)
-		} else if c.exec, err = wire.ParseExec(body); err == nil {
-			c.fds, err = spread(c.exec.FDs, fds)
+		} else if c.exec, err = wire.ParseExec(c.body); err == nil {
+			c.fds, err = spread(c.exec.FDs, c.held)
 		}
 	}
 	if err != nil {
