@@ -326,7 +326,8 @@ func TestWhenTheHomeDaemonDiesInABuildWhatWaitsRunsHereWithinTheLocalSlots(t *te
 	}
 	made, _ := filepath.Glob(filepath.Join(dir, "t*"))
 	began, most := overlap(t, dir)
-	if len(made) != 20-lost || began["node1"]+began["node2"]+began["node3"] != 20 {
+	// A lost one may have been killed before its first word.
+	if all := began["node1"] + began["node2"] + began["node3"]; len(made) != 20-lost || all < 20-lost || all > 20 {
 		t.Errorf("%d made and %d lost of 20, ran on %v", len(made), lost, began)
 	}
 	if most["node1"] > max(2, gauge.Slots()) {
