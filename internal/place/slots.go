@@ -41,8 +41,12 @@ type grant struct {
 type claim struct {
 	want int // slots that the home would hold in all
 	held int // grants that it holds, lent ones excepted
+	lent int // its jobs that wait for jobs of theirs: its want counts them, the slots don't
 	turn uint64
 }
+
+// short is how many slots the home wants beyond what it has.
+func (c *claim) short() int { return c.want - c.held - c.lent }
 
 // NewSlots returns the slots of a node that has total of them.
 func NewSlots(total int) *Slots {
@@ -110,6 +114,7 @@ func (s *Slots) Occupy(home mexec.NodeID, now time.Time) Grant {
 func (s *Slots) Lend(id Grant, now time.Time) {
 	if g := s.grants[id]; g != nil && g.running && !g.lent {
 		g.lent = true
+		g.claim.lent++
 		s.uncount(g)
 		s.give(now)
 	}
@@ -165,7 +170,7 @@ func (s *Slots) Tick(now time.Time) {
 // better says whether some other home has a better claim to a free slot than this one.
 func (s *Slots) better(home mexec.NodeID, c *claim) bool {
 	for name, o := range s.homes {
-		if name != home && o.held < o.want && (c.held >= c.want || o.held < c.held || o.held == c.held && o.turn < c.turn) {
+		if name != home && o.short() > 0 && (c.short() <= 0 || o.held < c.held || o.held == c.held && o.turn < c.turn) {
 			return true
 		}
 	}
@@ -178,7 +183,7 @@ func (s *Slots) give(now time.Time) {
 		var home mexec.NodeID
 		var least *claim
 		for name, c := range s.homes {
-			if c.held >= c.want {
+			if c.short() <= 0 {
 				continue
 			}
 			if least == nil || c.held < least.held || c.held == least.held && (c.turn < least.turn || c.turn == least.turn && name < home) {
@@ -204,7 +209,7 @@ const onTheWay = 50 * time.Millisecond
 func (s *Slots) recall(now time.Time) {
 	short := 0
 	for _, c := range s.homes {
-		short += max(0, c.want-c.held)
+		short += max(0, c.short())
 	}
 	if short == 0 {
 		return
@@ -239,7 +244,9 @@ func (s *Slots) grant(home mexec.NodeID, c *claim, now time.Time) Grant {
 
 func (s *Slots) drop(id Grant, g *grant) {
 	delete(s.grants, id)
-	if !g.lent {
+	if g.lent {
+		g.claim.lent--
+	} else {
 		s.uncount(g)
 	}
 }

@@ -146,6 +146,22 @@ func TestCoordinatorsSlotGoesToOthers(t *testing.T) {
 	}
 }
 
+// The want of a home counts its coordinator. Granted for that, the slot would go to and fro with nothing to run.
+func TestLentSlotIsNotGrantedForTheCoordinatorItself(t *testing.T) {
+	s := NewSlots(1)
+	s.Want("a", 1, t0)
+	id := granted(s, "a")[0]
+	s.Start("a", id)
+	s.Lend(id, t0)
+	if n := len(granted(s, "a")); n != 0 {
+		t.Errorf("%d grants for a home that wants no more than it has", n)
+	}
+	s.Want("b", 1, t0)
+	if n := len(granted(s, "b")); n != 1 {
+		t.Errorf("b got %d of the slot that is lent", n)
+	}
+}
+
 func TestGoneHomesJobsHoldTheirSlotsUntilTheyEnd(t *testing.T) {
 	s := NewSlots(2)
 	s.Want("a", 2, t0)
