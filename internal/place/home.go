@@ -393,7 +393,8 @@ func (n *node) cost() float64 { return float64(n.running) / float64(max(1, n.Slo
 func (n *node) free() int { return max(0, n.Slots-max(n.Busy, n.running+len(n.idle))) }
 
 // ask raises wants until the slots that are believed to be free cover the jobs that wait; the cheapest nodes first. Where
-// they don't, every node that may have a job is asked: the job starts where a slot comes free first.
+// they don't, every node that may have a job is asked: the job starts where a slot comes free first. What is held already is no limit
+// to a want: a job that runs there may have lent its slot, which only its worker knows.
 func (h *Home) ask(now time.Time) {
 	left := len(h.waiting)
 	late := now.Sub(h.waiting[0].since) > overdue
@@ -415,7 +416,7 @@ func (h *Home) ask(now time.Time) {
 		}
 		held, more := n.running+len(n.idle), 0
 		for _, j := range h.waiting {
-			if held+more >= n.Slots && n.Slots > 0 {
+			if more >= max(1, n.Slots) {
 				break
 			}
 			if h.open(n, j, now) {
