@@ -212,7 +212,8 @@ func (r *remote) write(n int, b []byte) {
 	}
 }
 
-// relayStdin reads the caller's stdin as far as the worker gives credit for it.
+// relayStdin reads the caller's stdin as far as the worker gives credit for it. The first credit says that the program runs: what was read
+// for a job that is then refused could not be put back into a pipe.
 func (r *remote) relayStdin(kind mexecpb.Stdio) {
 	window := relay.Page
 	switch kind {
@@ -228,7 +229,7 @@ func (r *remote) relayStdin(kind mexecpb.Stdio) {
 	r.d.wg.Go(func() {
 		defer close(r.stopped)
 		buf := make([]byte, min(window, link.Chunk))
-		for credit := window; ; {
+		for credit := 0; ; {
 			for credit == 0 {
 				select {
 				case credit = <-r.credit:

@@ -69,6 +69,9 @@ func (w worker) Run(ctx context.Context, s *link.Session, start *mexecpb.Start, 
 	result, err := g.relay(ctx)
 	if err != nil {
 		w.d.placer.cancelFor(grant)
+		if step := (*spawn.StepError)(nil); errors.As(err, &step) && ctx.Err() == nil {
+			return g.send(refused(err))
+		}
 		return err
 	}
 	renewed := w.d.placer.endFor(grant)
@@ -124,7 +127,7 @@ func (g *guest) admit(start *mexecpb.Start) (spawn.Job, *mexecpb.Down) {
 	}, nil
 }
 
-// begin makes the job's descriptors and starts it.
+// begin makes the job's descriptors and hands it to its stage. Whether its program ran, relay will know.
 func (g *guest) begin(ctx context.Context, job spawn.Job, start *mexecpb.Start) *mexecpb.Down {
 	var theirs [3]*os.File
 	defer func() {
@@ -158,12 +161,29 @@ func (g *guest) begin(ctx context.Context, job spawn.Job, start *mexecpb.Start) 
 		job.Stdio[n] = theirs[n]
 	}
 	if err == nil {
-		g.proc, err = g.d.spawner.StartContext(ctx, job)
+		g.proc, err = g.start(ctx, job)
 	}
 	if err == nil {
 		return nil
 	}
 	g.close()
+	return refused(err)
+}
+
+// start starts the job. One with stdin to relay must be known to run before the home reads any of it.
+func (g *guest) start(ctx context.Context, job spawn.Job) (*spawn.Process, error) {
+	if g.feed == nil {
+		return g.d.spawner.Hand(ctx, job)
+	}
+	proc, err := g.d.spawner.StartContext(ctx, job)
+	if err == nil {
+		g.send(&mexecpb.Down{Credit: uint32(g.feed.Window())})
+	}
+	return proc, err
+}
+
+// refused says what a failed start means to the home. Nothing of the program has run.
+func refused(err error) *mexecpb.Down {
 	var step *spawn.StepError
 	if !errors.As(err, &step) {
 		return refusal(mexecpb.Refused_BUSY, err.Error(), 0)

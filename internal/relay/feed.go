@@ -33,6 +33,9 @@ func NewFeed(window int) (f *Feed, r *os.File, err error) {
 	return &Feed{r: r, w: w, window: window}, r, nil
 }
 
+// Window is how much may be fed before the job has read anything.
+func (f *Feed) Window() int { return f.window }
+
 // Write feeds b and returns when more may follow: where the window is one page, when the job has read it all.
 func (f *Feed) Write(b []byte) error {
 	n, err := f.w.Write(b)

@@ -28,6 +28,7 @@ type Process struct {
 	super   *supervisor // nil: a group holds it
 	kills   sync.WaitGroup
 	changes changes
+	unheard *Job // not nil: nobody has read yet whether execve succeeded. Wait does
 
 	mu       sync.Mutex
 	reaped   bool
@@ -75,9 +76,15 @@ func (p *Process) Kill() error {
 	return nil
 }
 
-// Wait waits until the job's main process has ended, and tells how.
+// Wait waits until the job's main process has ended, and tells how. Of a job that came by Hand it may be a *StepError: the program has
+// not run.
 func (p *Process) Wait() (mexec.Status, mexec.Usage, error) {
 	status, usage, err := p.reap()
+	if err == nil && p.unheard != nil {
+		if err := p.begin(p.unheard); err != nil { // said by now, or never: the stage is gone
+			return mexec.Status{}, mexec.Usage{}, err
+		}
+	}
 	if err == nil && p.super != nil {
 		status, err = p.super.wait()
 	}

@@ -1,7 +1,7 @@
 // Package spawn is the worker's edge to the kernel: it starts a process with the exact meaning of execve, holds its whole tree, and reaps it.
 //
 // A job is one fork and one execve of the stage (libmexec/stage.c), which becomes the job. Start returns when that execve has succeeded or
-// failed. From then on the caller owns a Process and must call Wait and then Release, in that order and once each, whatever else happens;
+// failed (Hand leaves that to Wait). From then on the caller owns a Process and must call Wait and then Release, in that order and once each, whatever else happens;
 // Kill and Signal may be called at any time, from any goroutine, also late, and do not block.
 //
 // What is promised:

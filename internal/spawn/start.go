@@ -59,6 +59,20 @@ func (s *Spawner) StartContext(ctx context.Context, j Job) (*Process, error) {
 	return nil, err
 }
 
+// Hand gives j to a stage and returns: whether its program came to run is for Wait to say, which gives the *StepError if it did not. A
+// command that is over in a moment costs one wake-up less so. An environment setter and a supervisor have news before the job's end,
+// so that Hand is StartContext for them, and also gives their errors.
+func (s *Spawner) Hand(ctx context.Context, j Job) (*Process, error) {
+	if s.pool == nil || j.EnvSetter != "" {
+		return s.StartContext(ctx, j)
+	}
+	p, err := s.hand(&j)
+	if err == nil {
+		p.unheard = &j
+	}
+	return p, err
+}
+
 // hand gives j to a stage: one that stands by, or a new one. One that stood by may have been killed by somebody; then nothing was lost.
 func (s *Spawner) hand(j *Job) (*Process, error) {
 	for {

@@ -821,7 +821,7 @@ type Down struct {
 	Refused       *Refused               `protobuf:"bytes,1,opt,name=refused,proto3" json:"refused,omitempty"`
 	Out           []byte                 `protobuf:"bytes,2,opt,name=out,proto3" json:"out,omitempty"`          // descriptor 1, or both where merged
 	Err           []byte                 `protobuf:"bytes,3,opt,name=err,proto3" json:"err,omitempty"`          // descriptor 2
-	Credit        uint32                 `protobuf:"varint,4,opt,name=credit,proto3" json:"credit,omitempty"`   // bytes of stdin that may follow, beyond the first 4096 (STREAM) or 65536 (FILE)
+	Credit        uint32                 `protobuf:"varint,4,opt,name=credit,proto3" json:"credit,omitempty"`   // so many more bytes of stdin may come; the first credit says that the program runs
 	Stopped       uint32                 `protobuf:"varint,5,opt,name=stopped,proto3" json:"stopped,omitempty"` // signal that stopped the job
 	Continued     bool                   `protobuf:"varint,6,opt,name=continued,proto3" json:"continued,omitempty"`
 	End           *End                   `protobuf:"bytes,7,opt,name=end,proto3" json:"end,omitempty"`
