@@ -52,7 +52,6 @@ func TestTheSetterRunsOnceBeforeEachJobOnTheWorkerOnly(t *testing.T) {
 	if err := os.Chmod(file+".ran", 0o666); err != nil {
 		t.Fatal(err)
 	}
-	t.Log(file)
 	for _, command := range []string{
 		"mexec -n 2 true", "mexec -n 2 false", "mexec -n 1 true", "mexec -n 3 sh -c 'sh -c :; true'",
 		"setpriv --reuid 1000 --regid 1000 --clear-groups mexec -n 2 true",

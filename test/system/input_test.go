@@ -191,7 +191,7 @@ func TestRandomChangesOfAGoodFrameNeverEndADaemon(t *testing.T) {
 }
 
 func TestGarbageOnTheLinkPortIsOneLineAndTheDaemonGoesOn(t *testing.T) {
-	node1, _, node3 := three(t)
+	node1, node2 := pair(t)
 	pid := node1.Daemon()
 	for name, c := range map[string]struct{ bytes, why string }{
 		"plain HTTP":           {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "not TLS"},
@@ -201,7 +201,7 @@ func TestGarbageOnTheLinkPortIsOneLineAndTheDaemonGoesOn(t *testing.T) {
 		"nothing but a hello ": {"", "hung up before the end of the handshake"},
 	} {
 		since := len(node1.Log())
-		conn, err := node3.Dial("tcp", "10.77.0.1:7733")
+		conn, err := node2.Dial("tcp", "10.77.0.1:7733")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -212,7 +212,7 @@ func TestGarbageOnTheLinkPortIsOneLineAndTheDaemonGoesOn(t *testing.T) {
 			t.Errorf("%s: the daemon does not hang up", name)
 		}
 		conn.Close()
-		says(t, node1, since, "level=WARN", "link 10.77.0.3:", "refused: "+c.why)
+		says(t, node1, since, "level=WARN", "link 10.77.0.2:", "refused: "+c.why)
 		if lines := warnings(node1, since, "level="); len(lines) != 1 {
 			t.Errorf("%s: %q", name, lines)
 		}

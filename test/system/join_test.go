@@ -59,8 +59,19 @@ func other(t *testing.T, h *hosts.Host) (*ident.Identity, string) {
 	return id, m[1]
 }
 
+// pair is a set of its own: of one address a daemon logs ten refusals at once, and then one each ten seconds.
+func pair(t *testing.T) (node1, node2 *hosts.Host) {
+	t.Helper()
+	needRoot(t)
+	hs := hosts.Test(t, hosts.Config{N: 2, Bin: bin})
+	if err := hs.WaitUp(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	return hs.All[0], hs.All[1]
+}
+
 func TestATokenThatIsNotGoodIsRefusedInOneLineAtBothEnds(t *testing.T) {
-	node1, node2, _ := three(t)
+	node1, node2 := pair(t)
 	good := fresh(t, node1, time.Hour)
 	wrong := good[:len(good)-4] + "AAAA"
 	_, foreign := other(t, node2)
@@ -87,11 +98,11 @@ func TestATokenThatIsNotGoodIsRefusedInOneLineAtBothEnds(t *testing.T) {
 	}
 	// The name of a node that is up is not given away, whatever the token.
 	since := len(node1.Log())
-	r := run(t, node2.Command("mexecctl", "join", "10.77.0.1:7733", "--token", good, "--state", filepath.Join(t.TempDir(), "s"), "--name", "node3"))
-	if r.code != 1 || !strings.Contains(r.errs, "a node node3 is up") {
+	r := run(t, node2.Command("mexecctl", "join", "10.77.0.1:7733", "--token", good, "--state", filepath.Join(t.TempDir(), "s"), "--name", "node2"))
+	if r.code != 1 || !strings.Contains(r.errs, "a node node2 is up") {
 		t.Errorf("a name that is taken: %+v", r)
 	}
-	says(t, node1, since, "refused: join: a node node3 is up")
+	says(t, node1, since, "refused: join: a node node2 is up")
 	// Only the node that holds the key lets others in; any other says which one does.
 	if r, _ := stranger(t, node1, "10.77.0.2:7733", good); r.code != 1 || !strings.Contains(r.errs, "ask node node1") {
 		t.Errorf("the wrong node: %+v", r)
@@ -155,7 +166,7 @@ func TestAManInTheMiddleHearsNothingOfTheToken(t *testing.T) {
 }
 
 func TestAStrangersTLSIsRefusedBeforeAnyJob(t *testing.T) {
-	node1, node2, node3 := three(t)
+	node1, node2 := pair(t)
 	id, _ := other(t, node2)
 	foreign := id.ClientTLS("node1")
 	foreign.InsecureSkipVerify = true // it wants in; that it would refuse us too is not the question
@@ -173,7 +184,7 @@ func TestAStrangersTLSIsRefusedBeforeAnyJob(t *testing.T) {
 		{odd, "speaks neither h2 nor mexec-join/1"},
 	} {
 		since := len(node1.Log())
-		raw, err := node3.Dial("tcp", "10.77.0.1:7733")
+		raw, err := node2.Dial("tcp", "10.77.0.1:7733")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,10 +198,10 @@ func TestAStrangersTLSIsRefusedBeforeAnyJob(t *testing.T) {
 			t.Errorf("%s: %v", c.why, err)
 		}
 		raw.Close()
-		says(t, node1, since, "level=WARN", "link 10.77.0.3:", "refused: ", c.why)
+		says(t, node1, since, "level=WARN", "link 10.77.0.2:", "refused: ", c.why)
 	}
 	// And a node of another cluster believes us as little as we believe it.
-	raw, err := node3.Dial("tcp", "10.77.0.1:7733")
+	raw, err := node2.Dial("tcp", "10.77.0.1:7733")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +209,7 @@ func TestAStrangersTLSIsRefusedBeforeAnyJob(t *testing.T) {
 	if err := tls.Client(raw, id.ClientTLS("node1")).Handshake(); err == nil {
 		t.Error("another cluster's node takes node1 for its own")
 	}
-	if r := run(t, node1.Command("mexec", "-n", "3", "uname", "-n")); r.out != "node3\n" {
+	if r := run(t, node1.Command("mexec", "-n", "2", "uname", "-n")); r.out != "node2\n" {
 		t.Errorf("%+v", r)
 	}
 }

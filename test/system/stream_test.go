@@ -391,7 +391,11 @@ esac 2>/dev/null; true`
 			t.Fatalf("%+v", r)
 		}
 	}
-	rush(50) // links, and the log of environment setters, are made when they are first needed
+	// Links, and a node's pipe for what environment setters say, are made when they are first needed.
+	for _, h := range all {
+		run(t, sh(node1, "ENVSETTER=/nonexistent exec mexec -n "+h.Name+" true"))
+	}
+	rush(50)
 	before := make([]int, len(all))
 	for i, h := range all {
 		last, same := -1, 0
