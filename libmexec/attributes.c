@@ -71,8 +71,9 @@ static bool directory(struct job *job)
 	return true;
 }
 
-static void program(struct job *job, const struct stat *st)
+static void program(struct job *job)
 {
+	const struct stat *st = &job->program;
 	struct exec_head *h = &job->head;
 	struct statfs fs;
 	h->prog_dev = st->st_dev;
@@ -93,11 +94,15 @@ static uint32_t strings(char *const *list, uint32_t *count)
 	return bytes;
 }
 
-bool describe(struct job *job, const struct stat *st, uint32_t flags)
+bool describe(struct job *job)
 {
+	if (job->described)
+		return true;
 	struct exec_head *h = &job->head;
 	h->head_len = sizeof(*h);
-	h->flags = flags | (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? EXEC_NO_NEW_PRIVS : 0);
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
+		h->flags |= EXEC_NO_NEW_PRIVS;
+	h->fds = 0;
 	for (int fd = 0; fd <= 2; fd++) // first: whatever is opened below may take one of these numbers
 		if (fcntl(fd, F_GETFD) != -1)
 			h->fds |= 1u << fd;
@@ -117,6 +122,7 @@ bool describe(struct job *job, const struct stat *st, uint32_t flags)
 	h->build_len = strlen(job->build);
 	h->strings_len = strings(job->argv, &h->argc);
 	h->strings_len += strings(job->env, &h->envc);
-	program(job, st);
-	return directory(job);
+	program(job);
+	job->described = directory(job);
+	return job->described;
 }

@@ -116,7 +116,7 @@ static bool trusted(int connection)
 	return peer.uid == 0 || peer.uid == geteuid();
 }
 
-int hand_over(const struct job *job, const char *socket, const char **why)
+int hand_over(struct job *job, const char *socket, const char **why)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	size_t n = strlen(socket);
@@ -130,6 +130,8 @@ int hand_over(const struct job *job, const char *socket, const char **why)
 		*why = "no daemon";
 	} else if (!trusted(connection)) {
 		*why = "the daemon belongs to another user";
+	} else if (!describe(job)) { // only now: the daemon wakes up meanwhile
+		*why = "the working directory has no name";
 	} else {
 		int fds[3], count = 0;
 		for (int fd = 0; fd <= 2; fd++)

@@ -95,15 +95,13 @@ int main(int argc, char **argv, char **env)
 		null_stdin();
 
 	static char room[PATH_MAX];
-	struct stat st;
-	int err = job.pathname ? probe(job.path, &st) : search(job.path, getenv_in(env, "PATH"), room, &job.path, &st);
+	int err = job.pathname ? probe(job.path, &job.program)
+			       : search(job.path, getenv_in(env, "PATH"), room, &job.path, &job.program);
 	if (err != 0)
 		cannot_run(job.name, err);
 
-	uint32_t flags = (o.verbose ? EXEC_VERBOSE : 0) | (o.no_stdin ? EXEC_NO_STDIN : 0) | (d.present ? EXEC_DRIVER : 0);
-	const char *why = "the working directory has no name";
-	if (describe(&job, &st, flags))
-		why = offer_to_all(&job, d.fallback);
+	job.head.flags = (o.verbose ? EXEC_VERBOSE : 0) | (o.no_stdin ? EXEC_NO_STDIN : 0) | (d.present ? EXEC_DRIVER : 0);
+	const char *why = offer_to_all(&job, d.fallback);
 	if (o.verbose)
 		say("mexec: here: ", why, NULL);
 	execute(&job);

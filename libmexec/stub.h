@@ -5,8 +5,8 @@
 //	options.c     what the person asked for
 //	driver.c      what mpmake told us through make, taken out of the environment again
 //	search.c      which file execvp would execute
-//	attributes.c  what only this process can see of itself
 //	daemon.c      a daemon to hand it to, and the EXEC frame
+//	attributes.c  what only this process can see of itself, while that daemon wakes up
 //	wait.c        the conversation: frames one way, signals the other
 //	end.c         ending as the program ended
 //
@@ -60,16 +60,18 @@ struct job {
 	const char *nodes, *build;
 	bool verbose;
 	bool pathname;
-	struct exec_head head;
+	struct stat program; // the file at path
+	bool described;
+	struct exec_head head; // its flags are the options', the rest is describe's
 	char cwd[PATH_MAX];
 	uint32_t groups[GROUPS_MAX];
 };
 
 // describe fills in the head, the directory and the groups. False: the directory has no name, so nobody else can go there.
-bool describe(struct job *job, const struct stat *program, uint32_t flags);
+bool describe(struct job *job);
 
-// hand_over connects to the daemon at socket and sends it the job. Returns the connection, or -1 with *why.
-int hand_over(const struct job *job, const char *socket, const char **why);
+// hand_over connects to the daemon at socket, and describes and sends it the job. Returns the connection, or -1 with *why.
+int hand_over(struct job *job, const char *socket, const char **why);
 
 // send_exec writes the EXEC frame of job, with the descriptors fds.
 bool send_exec(int connection, const struct job *job, const int *fds, int count);

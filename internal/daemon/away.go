@@ -28,7 +28,6 @@ func (c *caller) away(s place.Start) bool {
 		return false
 	}
 	defer func() { l.Done(c.d.now()) }()
-	c.listen()
 	// Told before it is sent: from here on a stub that loses us reports a loss and runs nothing again.
 	if c.conn.Write(wire.AppendText(nil, wire.Sent, string(s.Node)+": "+s.Why)) != nil {
 		c.cancel()
@@ -37,7 +36,9 @@ func (c *caller) away(s place.Start) bool {
 	r := &remote{caller: c, stream: stream, sinks: c.sinks()}
 	defer r.close()
 	start := r.start(s.Grant)
-	if err = stream.Send(&mexecpb.Up{Start: start}); err == nil {
+	err = stream.Send(&mexecpb.Up{Start: start})
+	c.listen() // after Start is on its way: a goroutine's start is not for the command to wait for
+	if err == nil {
 		r.attach()
 		r.relayStdin(start.Stdio[0])
 	}
