@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
-	"runtime"
 	"runtime/debug"
 	"syscall"
 
@@ -45,11 +44,6 @@ func Main(args []string, getenv func(string) string, stdout, stderr io.Writer) i
 	}
 	// What lives in a daemon is a few megabytes: at Go's usual pace it would be collected some ten times a second in a busy build.
 	debug.SetGCPercent(400)
-	// The commands need the CPUs more than the daemon: half of them are enough for it, and an idle thread of it that looks for work
-	// on the other half is felt by every short command.
-	if getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/2))
-	}
 	log := newLog(c, stderr)
 	d, err := open(c, log)
 	if err != nil {
