@@ -38,6 +38,10 @@ install:
 	install bin/mexec-stage $(LIB)
 	install -m 644 bin/libmexec-preload.so $(LIB)
 	sed 's,/usr/,$(PREFIX)/,' packaging/mexecd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/mexecd.service
+	install -d $(SHARE)/man/man1 $(SHARE)/man/man8
+	install -m 644 packaging/man/*.1 $(SHARE)/man/man1
+	install -m 644 packaging/man/*.8 $(SHARE)/man/man8
+	ln -sf mexec.1 $(SHARE)/man/man1/mexecvp.1
 	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions
 	install -m 644 packaging/completion.bash $(SHARE)/bash-completion/completions/mexec
 	for name in mexecvp mpmake; do ln -sf mexec $(SHARE)/bash-completion/completions/$$name; done
