@@ -102,6 +102,8 @@ func TestTheStubDiesOfTheSignalThatTheProgramDiedOf(t *testing.T) {
 func TestAKillWithTSTPStopsStubAndProgramAndCONTContinuesThem(t *testing.T) {
 	node1, _, _ := three(t)
 	cmd := node1.Command("mexec", "-n", "2", "sh", "-c", "echo $$; while :; do sleep 0.01; done")
+	// A group of its own, as a shell makes it: where all of CI is one group that is orphaned, the kernel lets nothing in it stop.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	r := start(t, cmd)
 	stub, program := fmt.Sprint(cmd.Process.Pid), line(t, r)
 	for range 3 {
