@@ -16,7 +16,7 @@ all: deps
 
 # Unit tests first and with the race detector, then the whole system, one package at a time: its daemons share the machine.
 test: all
-	$(MAKE) -C libmexec test
+	$(MAKE) -C libmexec test sanitize
 	go test -race -timeout 5m $$(go list ./... | grep -v '^mexec/test')
 	go test -count=1 -timeout 8m -p 1 ./test/...
 
