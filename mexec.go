@@ -75,11 +75,10 @@ func (e *LostError) Unwrap() error { return e.Cause }
 type NodeState string
 
 const (
-	Up      NodeState = "up"      // may get jobs
-	Down    NodeState = "down"    // gossip or the link says it is gone
-	Skewed  NodeState = "skewed"  // its clock is too far from ours
-	Refused NodeState = "refused" // our certificate or address is not welcome there
-	Self    NodeState = "self"    // this node
+	Up     NodeState = "up"     // may get jobs
+	Down   NodeState = "down"   // gossip or the link says it is gone
+	Skewed NodeState = "skewed" // its clock is too far from ours
+	Self   NodeState = "self"   // this node
 )
 
 // Node is one row of the view that a node has of its cluster.

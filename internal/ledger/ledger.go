@@ -86,12 +86,11 @@ type Ledger struct {
 	past   [keepJobs]*Job // the last that ended, a ring
 	ended  int
 	builds map[mexec.BuildID]*Build
-	byNode map[mexec.NodeID]int
 }
 
 // New returns an empty ledger.
 func New() *Ledger {
-	return &Ledger{jobs: map[mexec.JobID]*Job{}, builds: map[mexec.BuildID]*Build{}, byNode: map[mexec.NodeID]int{}}
+	return &Ledger{jobs: map[mexec.JobID]*Job{}, builds: map[mexec.BuildID]*Build{}}
 }
 
 // Enter opens the line of a new job.
@@ -133,7 +132,6 @@ func (l *Ledger) Set(j *Job, to State, now time.Time) {
 
 // count counts a job where it starts. Not where it has ended: who asks after the last command of a build has ended must find it.
 func (l *Ledger) count(j *Job, by int, now time.Time) {
-	l.byNode[j.Node] += by
 	if b := l.build(j.Build, now); b != nil {
 		b.ByNode[j.Node] += by
 	}

@@ -100,6 +100,19 @@ func (l *listener) tick() bool {
 	return l.silence >= beatsPerLife
 }
 
+// receive takes notes in until the stream fails, and says why it did. Its caller runs it as a goroutine that ends with the stream.
+func receive[T any](recv func() (T, error), ears *listener, hear func(T), gone chan<- error) {
+	for {
+		note, err := recv()
+		if err != nil {
+			gone <- err
+			return
+		}
+		ears.heard()
+		hear(note)
+	}
+}
+
 func grants(ids []uint64) []place.Grant {
 	out := make([]place.Grant, len(ids))
 	for i, id := range ids {

@@ -212,15 +212,7 @@ func (p *Pool) serve(l *Link) error {
 	var ears listener
 	gone := make(chan error, 1) // its sender ends when ctx does
 	p.wg.Go(func() {
-		for {
-			note, err := stream.Recv()
-			if err != nil {
-				gone <- err
-				return
-			}
-			ears.heard()
-			p.hear(l, clk, note)
-		}
+		receive(stream.Recv, &ears, func(note *mexecpb.FromWorker) { p.hear(l, clk, note) }, gone)
 	})
 	ticker := time.NewTicker(p.cfg.KeepAlive / beatsPerLife)
 	defer ticker.Stop()

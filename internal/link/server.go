@@ -167,17 +167,7 @@ func (s *Server) Link(stream mexecpb.Node_LinkServer) error {
 		return err
 	}
 	gone := make(chan error, 1) // its sender ends when this handler has: Recv fails then
-	go func() {
-		for {
-			note, err := stream.Recv()
-			if err != nil {
-				gone <- err
-				return
-			}
-			ears.heard()
-			s.hear(ses, clk, note)
-		}
-	}()
+	go receive(stream.Recv, &ears, func(note *mexecpb.FromHome) { s.hear(ses, clk, note) }, gone)
 	ticker := time.NewTicker(s.cfg.KeepAlive / beatsPerLife)
 	defer ticker.Stop()
 	for {

@@ -119,14 +119,6 @@ func (h *Home) Take() Todo {
 // Waiting is how many jobs wait for a grant.
 func (h *Home) Waiting() int { return len(h.waiting) }
 
-// Running is how many jobs of this home run on a node.
-func (h *Home) Running(id mexec.NodeID) int {
-	if n := h.nodes[id]; n != nil {
-		return n.running
-	}
-	return 0
-}
-
 // View tells which nodes there are now. Self must be among them.
 func (h *Home) View(view []mexec.Node, now time.Time) {
 	seen := map[mexec.NodeID]bool{}

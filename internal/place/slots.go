@@ -68,12 +68,6 @@ func (s *Slots) Take() (offers, recalls []Offer) {
 	return offers, recalls
 }
 
-// Resize changes the number of slots. Jobs that run go on; the node just grants nothing until enough of them have ended.
-func (s *Slots) Resize(total int, now time.Time) {
-	s.total = total
-	s.give(now)
-}
-
 // Want says how many slots a home would hold in all.
 func (s *Slots) Want(home mexec.NodeID, slots int, now time.Time) {
 	c := s.claim(home)
