@@ -18,7 +18,7 @@ import (
 type Conn struct {
 	uc    *net.UnixConn
 	buf   []byte // read but not yet taken
-	first *[16 << 10]byte
+	first *first
 }
 
 // Cred is who the kernel says the caller is.
@@ -31,20 +31,24 @@ type Cred struct {
 // firstFrame is how long a caller may take over its first frame.
 const firstFrame = 10 * time.Second
 
-// buffers hold first frames: almost every command's arguments and environment fit into one.
-var buffers = sync.Pool{New: func() any { return new([16 << 10]byte) }}
+// first is room for a first frame, and for what comes with it. Almost every command's arguments and environment fit.
+type first struct {
+	frame  [16 << 10]byte
+	rights [16 + 4*253]byte // a control message of as many descriptors as there can be in one
+}
+
+var buffers = sync.Pool{New: func() any { return new(first) }}
 
 // ReadFirst reads the first frame and the descriptors that come with it; they are close-on-exec and the caller of ReadFirst
 // closes them, also with an error. The body is valid until Done.
 func (c *Conn) ReadFirst() (h wire.Header, body []byte, fds []int, err error) {
 	c.uc.SetReadDeadline(time.Now().Add(firstFrame))
 	defer c.uc.SetReadDeadline(time.Time{})
-	c.first = buffers.Get().(*[16 << 10]byte)
-	buf := c.first[:]
-	var oob [128]byte
-	n, oobn, flags, _, err := c.uc.ReadMsgUnix(buf, oob[:])
+	c.first = buffers.Get().(*first)
+	buf := c.first.frame[:]
+	n, oobn, flags, _, err := c.uc.ReadMsgUnix(buf, c.first.rights[:])
 	if oobn > 0 {
-		fds = rights(oob[:oobn])
+		fds = rights(c.first.rights[:oobn])
 	}
 	if err != nil {
 		return h, nil, fds, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -19,6 +20,9 @@ const (
 	headLen  = 480
 	rlimits  = 16
 	maxLists = 1 << 16 // more groups than NGROUPS_MAX are not from a stub
+
+	// MaxDescriptors is how many descriptors above 2 may come with an EXEC frame.
+	MaxDescriptors = 240
 )
 
 // Time is a time stamp as the kernel gives it.
@@ -42,6 +46,30 @@ type Program struct {
 	FS             uint64
 }
 
+// Scheduling is how the caller is scheduled and treated by its kernel, beyond nice.
+type Scheduling struct {
+	Policy, Priority uint8  // as sched_setattr(2) has them
+	ResetOnFork      bool   // its children get the default policy
+	IOPrio           uint16 // as ioprio_set(2) has it; 0: none
+	OOMScoreAdj      int16
+	Personality      uint32
+	TimerSlack       uint32 // ns
+	CPUs             uint16 // how many it may use; 0: as many as its node has
+}
+
+// Scheduling policies that are more than a share of the CPU.
+const (
+	FIFO       = 1
+	RoundRobin = 2
+	Deadline   = 6
+)
+
+// RealTimeIO is the class in the upper bits of an IOPrio that starves others.
+const RealTimeIO = 1
+
+// Capabilities in Special: the caller has others than its user id gives.
+const Capabilities = 1
+
 // ExecBody is what only the caller can see of itself, decoded. Its byte slices alias the body that it was parsed from.
 type ExecBody struct {
 	Flags, FDs, Umask uint32
@@ -52,7 +80,12 @@ type ExecBody struct {
 	Rlimit            [rlimits][2]uint64
 	Dir               Directory
 	Prog              Program
+	Sched             Scheduling
+	Securebits        uint8
+	Special           uint16
 	Groups            []uint32
+	Descriptors       []uint32 // the numbers above 2 that came with the frame, ascending
+	Unsent            uint32   // so many are open above 2, and none came because that is too many
 	Cwd, Path         []byte
 	Nodes, Build      []byte
 	Argc, Envc        int
@@ -65,6 +98,8 @@ var errShort = errors.New("exec body: cut short")
 type cursor struct{ b []byte }
 
 func (c *cursor) u32() uint32 { v := le.Uint32(c.b); c.b = c.b[4:]; return v }
+func (c *cursor) u16() uint16 { v := le.Uint16(c.b); c.b = c.b[2:]; return v }
+func (c *cursor) u8() uint8   { v := c.b[0]; c.b = c.b[1:]; return v }
 func (c *cursor) u64() uint64 { v := le.Uint64(c.b); c.b = c.b[8:]; return v }
 
 // ParseExec decodes the body of an EXEC frame.
@@ -105,17 +140,26 @@ func ParseExec(body []byte) (*ExecBody, error) {
 	}
 	strs := c.u32()
 	e.Ppid = c.u32()
+	s := &e.Sched
+	s.Policy, s.Priority = c.u8(), c.u8()
+	s.ResetOnFork = c.u8()&1 != 0
+	e.Securebits = c.u8()
+	s.IOPrio, s.OOMScoreAdj = c.u16(), int16(c.u16())
+	s.Personality, s.TimerSlack = c.u32(), c.u32()
+	s.CPUs, e.Special = c.u16(), c.u16()
+	descriptors := c.u32()
+	e.Unsent = c.u32()
 
 	rest := body[head:]
-	if ngroups > maxLists || uint64(len(rest)) < 4*uint64(ngroups) {
+	if ngroups > maxLists || descriptors > MaxDescriptors || uint64(len(rest)) < 4*(uint64(ngroups)+uint64(descriptors)) {
 		return nil, errShort
 	}
-	if ngroups > 0 {
-		e.Groups = make([]uint32, ngroups)
-		for i := range e.Groups {
-			e.Groups[i] = le.Uint32(rest[4*i:])
+	e.Groups, rest = cutNumbers(rest, ngroups)
+	e.Descriptors, rest = cutNumbers(rest, descriptors)
+	for i, n := range e.Descriptors {
+		if n <= 2 || n > math.MaxInt32 || i > 0 && n <= e.Descriptors[i-1] {
+			return nil, errors.New("exec body: the descriptors are not numbers above 2 in their order")
 		}
-		rest = rest[4*ngroups:]
 	}
 	for i, to := range []*[]byte{&e.Cwd, &e.Path, &e.Nodes, &e.Build} {
 		s, r, err := cutString(rest, lens[i])
@@ -141,6 +185,18 @@ func ParseExec(body []byte) (*ExecBody, error) {
 		return nil, errors.New("exec body: no working directory, no program or an unknown descriptor")
 	}
 	return e, nil
+}
+
+// cutNumbers cuts n numbers off b, which has them.
+func cutNumbers(b []byte, n uint32) (numbers []uint32, rest []byte) {
+	if n == 0 {
+		return nil, b
+	}
+	numbers = make([]uint32, n)
+	for i := range numbers {
+		numbers[i] = le.Uint32(b[4*i:])
+	}
+	return numbers, b[4*n:]
 }
 
 // cutString cuts a string of n bytes and its NUL off b.
@@ -177,6 +233,15 @@ func (e *ExecBody) Getenv(name string) (string, bool) {
 		b = b[i+1:]
 	}
 	return "", false
+}
+
+// WithEnv returns the body that e was parsed from with another environment of as many strings. The environment is a body's end.
+func (e *ExecBody) WithEnv(body, env []byte) []byte {
+	const stringsLen = 444
+	b := make([]byte, 0, len(body)-len(e.Env)+len(env))
+	b = append(append(b, body[:len(body)-len(e.Env)]...), env...)
+	le.PutUint32(b[stringsLen:], uint32(len(e.Argv)+len(env)))
+	return b
 }
 
 // Command is the job in one line for people: its arguments, cut to width bytes.
@@ -220,8 +285,21 @@ func (e *ExecBody) Append(dst []byte) []byte {
 	u32(p.Mtime.Nsec, p.Mode)
 	u64(p.FS)
 	u32(uint32(len(e.Groups)), uint32(e.Argc), uint32(e.Envc), uint32(len(e.Cwd)), uint32(len(e.Path)),
-		uint32(len(e.Nodes)), uint32(len(e.Build)), uint32(len(e.Argv)+len(e.Env)), e.Ppid, 0, 0, 0, 0, 0, 0, 0)
+		uint32(len(e.Nodes)), uint32(len(e.Build)), uint32(len(e.Argv)+len(e.Env)), e.Ppid)
+	s := &e.Sched
+	reset := uint8(0)
+	if s.ResetOnFork {
+		reset = 1
+	}
+	dst = append(dst, s.Policy, s.Priority, reset, e.Securebits)
+	dst = le.AppendUint16(dst, s.IOPrio)
+	dst = le.AppendUint16(dst, uint16(s.OOMScoreAdj))
+	u32(s.Personality, s.TimerSlack)
+	dst = le.AppendUint16(dst, s.CPUs)
+	dst = le.AppendUint16(dst, e.Special)
+	u32(uint32(len(e.Descriptors)), e.Unsent)
 	u32(e.Groups...)
+	u32(e.Descriptors...)
 	for _, s := range [][]byte{e.Cwd, e.Path, e.Nodes, e.Build} {
 		dst = append(append(dst, s...), 0)
 	}

@@ -28,11 +28,13 @@ const (
 	Stopped FrameType = 20
 	Failed  FrameType = 21
 	Reply   FrameType = 22
+	Waiting FrameType = 23
+	Closed  FrameType = 24
 )
 
 func (t FrameType) String() string {
 	names := map[FrameType]string{Exec: "EXEC", Signal: "SIGNAL", Query: "QUERY", Here: "HERE", Sent: "SENT",
-		Exited: "EXITED", Killed: "KILLED", Stopped: "STOPPED", Failed: "FAILED", Reply: "REPLY"}
+		Exited: "EXITED", Killed: "KILLED", Stopped: "STOPPED", Failed: "FAILED", Reply: "REPLY", Waiting: "WAITING", Closed: "CLOSED"}
 	if n, ok := names[t]; ok {
 		return n
 	}
@@ -77,7 +79,7 @@ func ParseHeader(b []byte) (Header, error) {
 		limit = MaxExec
 	case Reply:
 		limit = MaxExec // a long list of nodes
-	case Signal, Query, Here, Sent, Exited, Killed, Stopped, Failed:
+	case Signal, Query, Here, Sent, Exited, Killed, Stopped, Failed, Waiting, Closed:
 	default:
 		return Header{}, fmt.Errorf("frame type %d: unknown", b[3])
 	}
@@ -94,13 +96,13 @@ func appendHeader(dst []byte, t FrameType, n int) []byte {
 	return le.AppendUint32(dst, uint32(n))
 }
 
-// AppendText appends a frame whose body is text: HERE, SENT, QUERY, REPLY.
+// AppendText appends a frame whose body is text: HERE, SENT, WAITING, QUERY, REPLY.
 func AppendText(dst []byte, t FrameType, text string) []byte {
 	dst = appendHeader(dst, t, len(text))
 	return append(dst, text...)
 }
 
-// AppendNumber appends a frame whose body is one number: EXITED, KILLED, STOPPED.
+// AppendNumber appends a frame whose body is one number: EXITED, KILLED, STOPPED, CLOSED.
 func AppendNumber(dst []byte, t FrameType, n uint32) []byte {
 	return le.AppendUint32(appendHeader(dst, t, 4), n)
 }

@@ -13,10 +13,12 @@ func example() *ExecBody {
 		Flags: Verbose | Driver, FDs: 7, Umask: 0o27, Nice: -3, Pgid: 77, Ppid: 76,
 		SigIgn: 1 << 12, SigBlk: 1 << 63,
 		UID: [3]uint32{1000, 1000, 1000}, GID: [3]uint32{100, 100, 100},
-		Dir:    Directory{Dev: 1, Ino: 2, Ctime: Time{3, 4}, Taken: Time{5, 6}, FS: 0x6969},
-		Prog:   Program{Dev: 7, Ino: 8, Size: 9, Mtime: Time{10, 11}, Mode: 0o100755, FS: 0xef53},
-		Groups: []uint32{4, 24, 100},
-		Cwd:    []byte("/src/a b"), Path: []byte("/usr/bin/cc"), Nodes: []byte("1-3,node[5-8]"), Build: []byte("b42"),
+		Dir:        Directory{Dev: 1, Ino: 2, Ctime: Time{3, 4}, Taken: Time{5, 6}, FS: 0x6969},
+		Prog:       Program{Dev: 7, Ino: 8, Size: 9, Mtime: Time{10, 11}, Mode: 0o100755, FS: 0xef53},
+		Sched:      Scheduling{Policy: 3, ResetOnFork: true, IOPrio: 0x4003, OOMScoreAdj: -17, Personality: 0x40000, TimerSlack: 60000, CPUs: 2},
+		Securebits: 1,
+		Groups:     []uint32{4, 24, 100}, Descriptors: []uint32{3, 63}, Unsent: 5,
+		Cwd: []byte("/src/a b"), Path: []byte("/usr/bin/cc"), Nodes: []byte("1-3,node[5-8]"), Build: []byte("b42"),
 		Argc: 3, Envc: 3,
 		Argv: Strings([]string{"cc", "", "-DX=\xff\xfe"}), Env: Strings([]string{"A=1", "no equals sign", "A=2"}),
 	}
@@ -65,6 +67,16 @@ func TestNoCutOfAnExecBodyIsTakenForAWholeOne(t *testing.T) {
 	}
 }
 
+func TestDescriptorsAreNumbersAboveTwoInTheirOrder(t *testing.T) {
+	for _, list := range [][]uint32{{2}, {0}, {4, 3}, {3, 3}, {1 << 31}, make([]uint32, MaxDescriptors+1)} {
+		e := example()
+		e.Descriptors = list
+		if _, err := ParseExec(e.Append(nil)); err == nil {
+			t.Errorf("%v was taken", list)
+		}
+	}
+}
+
 func TestFramesComeBackAsTheyWent(t *testing.T) {
 	for _, frame := range [][]byte{
 		AppendText(nil, Here, "the only node"),
@@ -106,6 +118,7 @@ func TestBothSidesWriteTheSameBytes(t *testing.T) {
 		"signal":  AppendSignal(nil, SignalBody{syscall.SIGTSTP, true}),
 		"here":    AppendText(nil, Here, "the only node"),
 		"sent":    AppendText(nil, Sent, "n2: least loaded"),
+		"waiting": AppendText(nil, Waiting, ""),
 		"exited":  AppendNumber(nil, Exited, 255),
 		"killed":  AppendNumber(nil, Killed, 9),
 		"stopped": AppendNumber(nil, Stopped, 20),
@@ -146,4 +159,26 @@ func FuzzParseHeader(f *testing.F) {
 			ParseSignal(b[HeaderLen:])
 		}
 	})
+}
+
+func TestAnotherEnvironmentChangesNothingElseOfABody(t *testing.T) {
+	e := &ExecBody{
+		Cwd: []byte("/"), Path: []byte("/bin/true"), Groups: []uint32{1, 2}, Argc: 2, Argv: Strings([]string{"true", ""}),
+		Envc: 3, Env: Strings([]string{"A=1", "B", ""}),
+	}
+	for _, env := range [][]string{{"A=12345", "B", ""}, {"", "", ""}, {"A=1", "B", ""}} {
+		body := e.Append(nil)
+		parsed, err := ParseExec(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := *e
+		want.Env = Strings(env)
+		if got := parsed.WithEnv(body, want.Env); !bytes.Equal(got, want.Append(nil)) {
+			t.Errorf("%q: %q", env, got)
+		}
+		if !bytes.Equal(body, e.Append(nil)) {
+			t.Error("the body was written to")
+		}
+	}
 }

@@ -23,28 +23,86 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type Stream int32
+
+const (
+	Stream_STREAM_NONE   Stream = 0
+	Stream_STREAM_READ   Stream = 1 // the job reads from a pipe
+	Stream_STREAM_WRITE  Stream = 2 // it writes to a pipe
+	Stream_STREAM_SOCKET Stream = 3 // a connected stream socket: both
+	Stream_STREAM_POOL   Stream = 4 // the job reads from a pipe that it can also write to, by another descriptor
+)
+
+// Enum value maps for Stream.
+var (
+	Stream_name = map[int32]string{
+		0: "STREAM_NONE",
+		1: "STREAM_READ",
+		2: "STREAM_WRITE",
+		3: "STREAM_SOCKET",
+		4: "STREAM_POOL",
+	}
+	Stream_value = map[string]int32{
+		"STREAM_NONE":   0,
+		"STREAM_READ":   1,
+		"STREAM_WRITE":  2,
+		"STREAM_SOCKET": 3,
+		"STREAM_POOL":   4,
+	}
+)
+
+func (x Stream) Enum() *Stream {
+	p := new(Stream)
+	*p = x
+	return p
+}
+
+func (x Stream) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Stream) Descriptor() protoreflect.EnumDescriptor {
+	return file_mexec_proto_enumTypes[0].Descriptor()
+}
+
+func (Stream) Type() protoreflect.EnumType {
+	return &file_mexec_proto_enumTypes[0]
+}
+
+func (x Stream) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Stream.Descriptor instead.
+func (Stream) EnumDescriptor() ([]byte, []int) {
+	return file_mexec_proto_rawDescGZIP(), []int{0}
+}
+
 type Stdio int32
 
 const (
-	Stdio_STDIO_CLOSED Stdio = 0
-	Stdio_STDIO_NULL   Stdio = 1 // /dev/null: opened on the worker, nothing is relayed
-	Stdio_STDIO_STREAM Stdio = 2 // relayed; of stdin at most one page more than the program has read
-	Stdio_STDIO_FILE   Stdio = 3 // a regular file, relayed in larger pieces: what was not read is given back by lseek
+	Stdio_STDIO_CLOSED   Stdio = 0
+	Stdio_STDIO_NULL     Stdio = 1  // /dev/null: opened on the worker, nothing is relayed
+	Stdio_STDIO_STREAM   Stdio = 2  // relayed; of stdin at most one page more than the program has read
+	Stdio_STDIO_FILE     Stdio = 3  // a regular file (or a directory), relayed in larger pieces: what was not read is given back by lseek
+	Stdio_STDIO_TERMINAL Stdio = 30 // the caller's terminal: all descriptors that are it are one pty on the worker
 )
 
 // Enum value maps for Stdio.
 var (
 	Stdio_name = map[int32]string{
-		0: "STDIO_CLOSED",
-		1: "STDIO_NULL",
-		2: "STDIO_STREAM",
-		3: "STDIO_FILE",
+		0:  "STDIO_CLOSED",
+		1:  "STDIO_NULL",
+		2:  "STDIO_STREAM",
+		3:  "STDIO_FILE",
+		30: "STDIO_TERMINAL",
 	}
 	Stdio_value = map[string]int32{
-		"STDIO_CLOSED": 0,
-		"STDIO_NULL":   1,
-		"STDIO_STREAM": 2,
-		"STDIO_FILE":   3,
+		"STDIO_CLOSED":   0,
+		"STDIO_NULL":     1,
+		"STDIO_STREAM":   2,
+		"STDIO_FILE":     3,
+		"STDIO_TERMINAL": 30,
 	}
 )
 
@@ -59,11 +117,11 @@ func (x Stdio) String() string {
 }
 
 func (Stdio) Descriptor() protoreflect.EnumDescriptor {
-	return file_mexec_proto_enumTypes[0].Descriptor()
+	return file_mexec_proto_enumTypes[1].Descriptor()
 }
 
 func (Stdio) Type() protoreflect.EnumType {
-	return &file_mexec_proto_enumTypes[0]
+	return &file_mexec_proto_enumTypes[1]
 }
 
 func (x Stdio) Number() protoreflect.EnumNumber {
@@ -72,23 +130,25 @@ func (x Stdio) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Stdio.Descriptor instead.
 func (Stdio) EnumDescriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{0}
+	return file_mexec_proto_rawDescGZIP(), []int{1}
 }
 
 type Refused_Why int32
 
 const (
-	Refused_UNKNOWN   Refused_Why = 0
-	Refused_NO_GRANT  Refused_Why = 1  // the grant is void: ask again
-	Refused_DIRECTORY Refused_Why = 2  // not the same directory, or none
-	Refused_PROGRAM   Refused_Why = 3  // not the same program, or none
-	Refused_USER      Refused_Why = 4  // this node does not run jobs of this user
-	Refused_ATTRIBUTE Refused_Why = 5  // an attribute of the caller can't be had here (a limit, a priority)
-	Refused_EXEC      Refused_Why = 6  // execve said `errno`
-	Refused_ENVSETTER Refused_Why = 7  // the environment setter is missing or did not end well: not retried
-	Refused_CLOCK     Refused_Why = 8  // the clocks are too far apart
-	Refused_BUSY      Refused_Why = 9  // the node is draining, or out of a resource
-	Refused_MALFORMED Refused_Why = 10 // the exec body could not be read
+	Refused_UNKNOWN    Refused_Why = 0
+	Refused_NO_GRANT   Refused_Why = 1  // the grant is void: ask again
+	Refused_DIRECTORY  Refused_Why = 2  // not the same directory, or none
+	Refused_PROGRAM    Refused_Why = 3  // not the same program, or none
+	Refused_USER       Refused_Why = 4  // this node does not run jobs of this user
+	Refused_ATTRIBUTE  Refused_Why = 5  // an attribute of the caller can't be had here (a limit, a priority)
+	Refused_EXEC       Refused_Why = 6  // execve said `errno`
+	Refused_ENVSETTER  Refused_Why = 7  // the environment setter is missing or did not end well: not retried
+	Refused_CLOCK      Refused_Why = 8  // the clocks are too far apart
+	Refused_BUSY       Refused_Why = 9  // the node is draining, or out of a resource
+	Refused_MALFORMED  Refused_Why = 10 // the exec body could not be read
+	Refused_FILE       Refused_Why = 11 // an open file of the caller is not to be had here
+	Refused_FILE_ALIKE Refused_Why = 12 // the same, and it would be so on every node
 )
 
 // Enum value maps for Refused_Why.
@@ -105,19 +165,23 @@ var (
 		8:  "CLOCK",
 		9:  "BUSY",
 		10: "MALFORMED",
+		11: "FILE",
+		12: "FILE_ALIKE",
 	}
 	Refused_Why_value = map[string]int32{
-		"UNKNOWN":   0,
-		"NO_GRANT":  1,
-		"DIRECTORY": 2,
-		"PROGRAM":   3,
-		"USER":      4,
-		"ATTRIBUTE": 5,
-		"EXEC":      6,
-		"ENVSETTER": 7,
-		"CLOCK":     8,
-		"BUSY":      9,
-		"MALFORMED": 10,
+		"UNKNOWN":    0,
+		"NO_GRANT":   1,
+		"DIRECTORY":  2,
+		"PROGRAM":    3,
+		"USER":       4,
+		"ATTRIBUTE":  5,
+		"EXEC":       6,
+		"ENVSETTER":  7,
+		"CLOCK":      8,
+		"BUSY":       9,
+		"MALFORMED":  10,
+		"FILE":       11,
+		"FILE_ALIKE": 12,
 	}
 )
 
@@ -132,11 +196,11 @@ func (x Refused_Why) String() string {
 }
 
 func (Refused_Why) Descriptor() protoreflect.EnumDescriptor {
-	return file_mexec_proto_enumTypes[1].Descriptor()
+	return file_mexec_proto_enumTypes[2].Descriptor()
 }
 
 func (Refused_Why) Type() protoreflect.EnumType {
-	return &file_mexec_proto_enumTypes[1]
+	return &file_mexec_proto_enumTypes[2]
 }
 
 func (x Refused_Why) Number() protoreflect.EnumNumber {
@@ -145,7 +209,7 @@ func (x Refused_Why) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Refused_Why.Descriptor instead.
 func (Refused_Why) EnumDescriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{11, 0}
+	return file_mexec_proto_rawDescGZIP(), []int{19, 0}
 }
 
 // FromHome is one note of the home side. Fields that are absent say nothing.
@@ -581,12 +645,19 @@ func (x *Load) GetLoadMilli() uint32 {
 }
 
 type Up struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Start         *Start                 `protobuf:"bytes,1,opt,name=start,proto3" json:"start,omitempty"` // first message only
-	Stdin         []byte                 `protobuf:"bytes,2,opt,name=stdin,proto3" json:"stdin,omitempty"`
-	StdinEof      bool                   `protobuf:"varint,3,opt,name=stdin_eof,json=stdinEof,proto3" json:"stdin_eof,omitempty"`
-	Signal        *Signal                `protobuf:"bytes,4,opt,name=signal,proto3" json:"signal,omitempty"`
-	Broken        uint32                 `protobuf:"varint,5,opt,name=broken,proto3" json:"broken,omitempty"` // 1 or 2: this descriptor has lost its reader at the caller
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Start      *Start                 `protobuf:"bytes,1,opt,name=start,proto3" json:"start,omitempty"` // first message only
+	Stdin      []byte                 `protobuf:"bytes,2,opt,name=stdin,proto3" json:"stdin,omitempty"`
+	StdinEof   bool                   `protobuf:"varint,3,opt,name=stdin_eof,json=stdinEof,proto3" json:"stdin_eof,omitempty"`
+	Signal     *Signal                `protobuf:"bytes,4,opt,name=signal,proto3" json:"signal,omitempty"`
+	Broken     uint32                 `protobuf:"varint,5,opt,name=broken,proto3" json:"broken,omitempty"` // 1 or 2: this descriptor has lost its reader at the caller
+	TokenOffer *TokenOffer            `protobuf:"bytes,20,opt,name=token_offer,json=tokenOffer,proto3" json:"token_offer,omitempty"`
+	Data       *Data                  `protobuf:"bytes,10,opt,name=data,proto3" json:"data,omitempty"`
+	// Of a job with a terminal.
+	Typed         []byte    `protobuf:"bytes,30,opt,name=typed,proto3" json:"typed,omitempty"`                        // what was read of the caller's terminal: the answer to one ask
+	TypedEof      bool      `protobuf:"varint,31,opt,name=typed_eof,json=typedEof,proto3" json:"typed_eof,omitempty"` // end of file was typed (Ctrl-D): one read of the job's is to return nothing
+	Terminal      *Terminal `protobuf:"bytes,32,opt,name=terminal,proto3" json:"terminal,omitempty"`                  // the caller's terminal as it is now: its size has changed, or the job is about to go on after a stop
+	Hangup        bool      `protobuf:"varint,33,opt,name=hangup,proto3" json:"hangup,omitempty"`                     // the caller's terminal is gone
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -656,6 +727,133 @@ func (x *Up) GetBroken() uint32 {
 	return 0
 }
 
+func (x *Up) GetTokenOffer() *TokenOffer {
+	if x != nil {
+		return x.TokenOffer
+	}
+	return nil
+}
+
+func (x *Up) GetData() *Data {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *Up) GetTyped() []byte {
+	if x != nil {
+		return x.Typed
+	}
+	return nil
+}
+
+func (x *Up) GetTypedEof() bool {
+	if x != nil {
+		return x.TypedEof
+	}
+	return false
+}
+
+func (x *Up) GetTerminal() *Terminal {
+	if x != nil {
+		return x.Terminal
+	}
+	return nil
+}
+
+func (x *Up) GetHangup() bool {
+	if x != nil {
+		return x.Hangup
+	}
+	return false
+}
+
+// Data is what happens to one of the relayed descriptors above 2. Each way has a credit of its own, so that none waits for another.
+type Data struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Bytes         []byte                 `protobuf:"bytes,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Eof           bool                   `protobuf:"varint,3,opt,name=eof,proto3" json:"eof,omitempty"`       // the end of what can be read: nothing follows that way
+	Credit        uint32                 `protobuf:"varint,4,opt,name=credit,proto3" json:"credit,omitempty"` // so many more bytes may come the other way
+	Broken        bool                   `protobuf:"varint,5,opt,name=broken,proto3" json:"broken,omitempty"` // up: nobody reads at the caller what the job writes
+	Closed        bool                   `protobuf:"varint,6,opt,name=closed,proto3" json:"closed,omitempty"` // down: the job has closed it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Data) Reset() {
+	*x = Data{}
+	mi := &file_mexec_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Data) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Data) ProtoMessage() {}
+
+func (x *Data) ProtoReflect() protoreflect.Message {
+	mi := &file_mexec_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Data.ProtoReflect.Descriptor instead.
+func (*Data) Descriptor() ([]byte, []int) {
+	return file_mexec_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Data) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Data) GetBytes() []byte {
+	if x != nil {
+		return x.Bytes
+	}
+	return nil
+}
+
+func (x *Data) GetEof() bool {
+	if x != nil {
+		return x.Eof
+	}
+	return false
+}
+
+func (x *Data) GetCredit() uint32 {
+	if x != nil {
+		return x.Credit
+	}
+	return 0
+}
+
+func (x *Data) GetBroken() bool {
+	if x != nil {
+		return x.Broken
+	}
+	return false
+}
+
+func (x *Data) GetClosed() bool {
+	if x != nil {
+		return x.Closed
+	}
+	return false
+}
+
 type Start struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Job           uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"` // unique for the home daemon's life: for logs
@@ -664,16 +862,22 @@ type Start struct {
 	Uid           uint32                 `protobuf:"varint,4,opt,name=uid,proto3" json:"uid,omitempty"`  // vouched for by the home node's kernel
 	Gid           uint32                 `protobuf:"varint,5,opt,name=gid,proto3" json:"gid,omitempty"`
 	Groups        []uint32               `protobuf:"varint,6,rep,packed,name=groups,proto3" json:"groups,omitempty"`
-	Stdio         []Stdio                `protobuf:"varint,7,rep,packed,name=stdio,proto3,enum=mexec.v1.Stdio" json:"stdio,omitempty"` // what descriptors 0, 1, 2 are at the caller
-	Merged        bool                   `protobuf:"varint,8,opt,name=merged,proto3" json:"merged,omitempty"`                          // descriptors 1 and 2 are one open file
-	SkewMs        uint32                 `protobuf:"varint,9,opt,name=skew_ms,json=skewMs,proto3" json:"skew_ms,omitempty"`            // how far the two clocks may be apart
+	Stdio         []Stdio                `protobuf:"varint,7,rep,packed,name=stdio,proto3,enum=mexec.v1.Stdio" json:"stdio,omitempty"`   // what descriptors 0, 1, 2 are at the caller
+	Merged        bool                   `protobuf:"varint,8,opt,name=merged,proto3" json:"merged,omitempty"`                            // descriptors 1 and 2 are one open file
+	SkewMs        uint32                 `protobuf:"varint,9,opt,name=skew_ms,json=skewMs,proto3" json:"skew_ms,omitempty"`              // how far the two clocks may be apart
+	Jobserver     *Jobserver             `protobuf:"bytes,20,opt,name=jobserver,proto3" json:"jobserver,omitempty"`                      // absent: the job has none
+	NullAccess    uint32                 `protobuf:"varint,40,opt,name=null_access,json=nullAccess,proto3" json:"null_access,omitempty"` // of the descriptors that are /dev/null, two bits each, 0 the lowest: as O_ACCMODE
+	Descriptors   []*Descriptor          `protobuf:"bytes,10,rep,name=descriptors,proto3" json:"descriptors,omitempty"`                  // above 2, ascending; and 0, where the worker may open it
+	Terminal      *Terminal              `protobuf:"bytes,30,opt,name=terminal,proto3" json:"terminal,omitempty"`                        // the caller's terminal as the job finds it. Absent: it has none
+	Keyboard      bool                   `protobuf:"varint,31,opt,name=keyboard,proto3" json:"keyboard,omitempty"`                       // the job may ask for what is typed
+	WholeLines    bool                   `protobuf:"varint,32,opt,name=whole_lines,json=wholeLines,proto3" json:"whole_lines,omitempty"` // several jobs share the terminal
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Start) Reset() {
 	*x = Start{}
-	mi := &file_mexec_proto_msgTypes[8]
+	mi := &file_mexec_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -685,7 +889,7 @@ func (x *Start) String() string {
 func (*Start) ProtoMessage() {}
 
 func (x *Start) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[8]
+	mi := &file_mexec_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -698,7 +902,7 @@ func (x *Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Start.ProtoReflect.Descriptor instead.
 func (*Start) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{8}
+	return file_mexec_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Start) GetJob() uint64 {
@@ -764,6 +968,619 @@ func (x *Start) GetSkewMs() uint32 {
 	return 0
 }
 
+func (x *Start) GetJobserver() *Jobserver {
+	if x != nil {
+		return x.Jobserver
+	}
+	return nil
+}
+
+func (x *Start) GetNullAccess() uint32 {
+	if x != nil {
+		return x.NullAccess
+	}
+	return 0
+}
+
+func (x *Start) GetDescriptors() []*Descriptor {
+	if x != nil {
+		return x.Descriptors
+	}
+	return nil
+}
+
+func (x *Start) GetTerminal() *Terminal {
+	if x != nil {
+		return x.Terminal
+	}
+	return nil
+}
+
+func (x *Start) GetKeyboard() bool {
+	if x != nil {
+		return x.Keyboard
+	}
+	return false
+}
+
+func (x *Start) GetWholeLines() bool {
+	if x != nil {
+		return x.WholeLines
+	}
+	return false
+}
+
+// Descriptor is one of the caller's descriptors. One of file, stream, same and supplied says how the job gets it.
+type Descriptor struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Flags         uint32                 `protobuf:"varint,2,opt,name=flags,proto3" json:"flags,omitempty"`                        // of fcntl(F_GETFL)
+	File          *File                  `protobuf:"bytes,3,opt,name=file,proto3" json:"file,omitempty"`                           // opened on the worker; where that fails, descriptor 0 is relayed and for another one the job refused
+	Stream        Stream                 `protobuf:"varint,4,opt,name=stream,proto3,enum=mexec.v1.Stream" json:"stream,omitempty"` // relayed
+	Same          *uint32                `protobuf:"varint,5,opt,name=same,proto3,oneof" json:"same,omitempty"`                    // the same open file as this lower number
+	Supplied      bool                   `protobuf:"varint,6,opt,name=supplied,proto3" json:"supplied,omitempty"`                  // by another part of the worker
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Descriptor) Reset() {
+	*x = Descriptor{}
+	mi := &file_mexec_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Descriptor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Descriptor) ProtoMessage() {}
+
+func (x *Descriptor) ProtoReflect() protoreflect.Message {
+	mi := &file_mexec_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Descriptor.ProtoReflect.Descriptor instead.
+func (*Descriptor) Descriptor() ([]byte, []int) {
+	return file_mexec_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Descriptor) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Descriptor) GetFlags() uint32 {
+	if x != nil {
+		return x.Flags
+	}
+	return 0
+}
+
+func (x *Descriptor) GetFile() *File {
+	if x != nil {
+		return x.File
+	}
+	return nil
+}
+
+func (x *Descriptor) GetStream() Stream {
+	if x != nil {
+		return x.Stream
+	}
+	return Stream_STREAM_NONE
+}
+
+func (x *Descriptor) GetSame() uint32 {
+	if x != nil && x.Same != nil {
+		return *x.Same
+	}
+	return 0
+}
+
+func (x *Descriptor) GetSupplied() bool {
+	if x != nil {
+		return x.Supplied
+	}
+	return false
+}
+
+// File is what the worker is to open, and how to know it again.
+type File struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          []byte                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Mode          uint32                 `protobuf:"varint,2,opt,name=mode,proto3" json:"mode,omitempty"` // as of fstat: its type counts
+	Rdev          uint64                 `protobuf:"varint,3,opt,name=rdev,proto3" json:"rdev,omitempty"` // of a device
+	Offset        int64                  `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
+	Dev           uint64                 `protobuf:"varint,5,opt,name=dev,proto3" json:"dev,omitempty"`
+	Ino           uint64                 `protobuf:"varint,6,opt,name=ino,proto3" json:"ino,omitempty"`
+	Fs            uint64                 `protobuf:"varint,7,opt,name=fs,proto3" json:"fs,omitempty"` // statfs f_type
+	CtimeSec      int64                  `protobuf:"varint,8,opt,name=ctime_sec,json=ctimeSec,proto3" json:"ctime_sec,omitempty"`
+	CtimeNsec     uint32                 `protobuf:"varint,9,opt,name=ctime_nsec,json=ctimeNsec,proto3" json:"ctime_nsec,omitempty"`
+	TakenSec      int64                  `protobuf:"varint,10,opt,name=taken_sec,json=takenSec,proto3" json:"taken_sec,omitempty"` // when the home looked
+	TakenNsec     uint32                 `protobuf:"varint,11,opt,name=taken_nsec,json=takenNsec,proto3" json:"taken_nsec,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *File) Reset() {
+	*x = File{}
+	mi := &file_mexec_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *File) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*File) ProtoMessage() {}
+
+func (x *File) ProtoReflect() protoreflect.Message {
+	mi := &file_mexec_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use File.ProtoReflect.Descriptor instead.
+func (*File) Descriptor() ([]byte, []int) {
+	return file_mexec_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *File) GetPath() []byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *File) GetMode() uint32 {
+	if x != nil {
+		return x.Mode
+	}
+	return 0
+}
+
+func (x *File) GetRdev() uint64 {
+	if x != nil {
+		return x.Rdev
+	}
+	return 0
+}
+
+func (x *File) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *File) GetDev() uint64 {
+	if x != nil {
+		return x.Dev
+	}
+	return 0
+}
+
+func (x *File) GetIno() uint64 {
+	if x != nil {
+		return x.Ino
+	}
+	return 0
+}
+
+func (x *File) GetFs() uint64 {
+	if x != nil {
+		return x.Fs
+	}
+	return 0
+}
+
+func (x *File) GetCtimeSec() int64 {
+	if x != nil {
+		return x.CtimeSec
+	}
+	return 0
+}
+
+func (x *File) GetCtimeNsec() uint32 {
+	if x != nil {
+		return x.CtimeNsec
+	}
+	return 0
+}
+
+func (x *File) GetTakenSec() int64 {
+	if x != nil {
+		return x.TakenSec
+	}
+	return 0
+}
+
+func (x *File) GetTakenNsec() uint32 {
+	if x != nil {
+		return x.TakenNsec
+	}
+	return 0
+}
+
+// Position is where the job has left an open file.
+type Position struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Offset        int64                  `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Position) Reset() {
+	*x = Position{}
+	mi := &file_mexec_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Position) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Position) ProtoMessage() {}
+
+func (x *Position) ProtoReflect() protoreflect.Message {
+	mi := &file_mexec_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Position.ProtoReflect.Descriptor instead.
+func (*Position) Descriptor() ([]byte, []int) {
+	return file_mexec_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Position) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Position) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+// Terminal is the state of a terminal: its termios, with the bits of Linux on most machines, and its size.
+type Terminal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Iflag         uint32                 `protobuf:"varint,1,opt,name=iflag,proto3" json:"iflag,omitempty"`
+	Oflag         uint32                 `protobuf:"varint,2,opt,name=oflag,proto3" json:"oflag,omitempty"`
+	Cflag         uint32                 `protobuf:"varint,3,opt,name=cflag,proto3" json:"cflag,omitempty"`
+	Lflag         uint32                 `protobuf:"varint,4,opt,name=lflag,proto3" json:"lflag,omitempty"` // EXTPROC says nothing
+	Cc            []byte                 `protobuf:"bytes,5,opt,name=cc,proto3" json:"cc,omitempty"`
+	Rows          uint32                 `protobuf:"varint,6,opt,name=rows,proto3" json:"rows,omitempty"` // 0, as the rest: not known
+	Columns       uint32                 `protobuf:"varint,7,opt,name=columns,proto3" json:"columns,omitempty"`
+	Width         uint32                 `protobuf:"varint,8,opt,name=width,proto3" json:"width,omitempty"` // in pixels
+	Height        uint32                 `protobuf:"varint,9,opt,name=height,proto3" json:"height,omitempty"`
+	Background    bool                   `protobuf:"varint,10,opt,name=background,proto3" json:"background,omitempty"` // these settings are those of whoever is in the foreground, and not meant for the job
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Terminal) Reset() {
+	*x = Terminal{}
+	mi := &file_mexec_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Terminal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Terminal) ProtoMessage() {}
+
+func (x *Terminal) ProtoReflect() protoreflect.Message {
+	mi := &file_mexec_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Terminal.ProtoReflect.Descriptor instead.
+func (*Terminal) Descriptor() ([]byte, []int) {
+	return file_mexec_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Terminal) GetIflag() uint32 {
+	if x != nil {
+		return x.Iflag
+	}
+	return 0
+}
+
+func (x *Terminal) GetOflag() uint32 {
+	if x != nil {
+		return x.Oflag
+	}
+	return 0
+}
+
+func (x *Terminal) GetCflag() uint32 {
+	if x != nil {
+		return x.Cflag
+	}
+	return 0
+}
+
+func (x *Terminal) GetLflag() uint32 {
+	if x != nil {
+		return x.Lflag
+	}
+	return 0
+}
+
+func (x *Terminal) GetCc() []byte {
+	if x != nil {
+		return x.Cc
+	}
+	return nil
+}
+
+func (x *Terminal) GetRows() uint32 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *Terminal) GetColumns() uint32 {
+	if x != nil {
+		return x.Columns
+	}
+	return 0
+}
+
+func (x *Terminal) GetWidth() uint32 {
+	if x != nil {
+		return x.Width
+	}
+	return 0
+}
+
+func (x *Terminal) GetHeight() uint32 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *Terminal) GetBackground() bool {
+	if x != nil {
+		return x.Background
+	}
+	return false
+}
+
+// Jobserver: MAKEFLAGS names one that the job is to have on the worker, too, of the same style.
+type Jobserver struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Fifo          string                 `protobuf:"bytes,1,opt,name=fifo,proto3" json:"fifo,omitempty"`  // its path at home: the worker replaces it in MAKEFLAGS. Empty: a pipe
+	Read          uint32                 `protobuf:"varint,2,opt,name=read,proto3" json:"read,omitempty"` // descriptors of the pipe
+	Write         uint32                 `protobuf:"varint,3,opt,name=write,proto3" json:"write,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Jobserver) Reset() {
+	*x = Jobserver{}
+	mi := &file_mexec_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Jobserver) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Jobserver) ProtoMessage() {}
+
+func (x *Jobserver) ProtoReflect() protoreflect.Message {
+	mi := &file_mexec_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Jobserver.ProtoReflect.Descriptor instead.
+func (*Jobserver) Descriptor() ([]byte, []int) {
+	return file_mexec_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Jobserver) GetFifo() string {
+	if x != nil {
+		return x.Fifo
+	}
+	return ""
+}
+
+func (x *Jobserver) GetRead() uint32 {
+	if x != nil {
+		return x.Read
+	}
+	return 0
+}
+
+func (x *Jobserver) GetWrite() uint32 {
+	if x != nil {
+		return x.Write
+	}
+	return 0
+}
+
+// TokenOffer: tokens of the home's jobserver for the job's.
+type TokenOffer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tokens        []byte                 `protobuf:"bytes,1,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	Standing      uint32                 `protobuf:"varint,2,opt,name=standing,proto3" json:"standing,omitempty"` // so many of them may stay unread, the others go back after a moment
+	Recall        bool                   `protobuf:"varint,3,opt,name=recall,proto3" json:"recall,omitempty"`     // what is unread after that is to come back
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenOffer) Reset() {
+	*x = TokenOffer{}
+	mi := &file_mexec_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenOffer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenOffer) ProtoMessage() {}
+
+func (x *TokenOffer) ProtoReflect() protoreflect.Message {
+	mi := &file_mexec_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenOffer.ProtoReflect.Descriptor instead.
+func (*TokenOffer) Descriptor() ([]byte, []int) {
+	return file_mexec_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *TokenOffer) GetTokens() []byte {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+func (x *TokenOffer) GetStanding() uint32 {
+	if x != nil {
+		return x.Standing
+	}
+	return 0
+}
+
+func (x *TokenOffer) GetRecall() bool {
+	if x != nil {
+		return x.Recall
+	}
+	return false
+}
+
+// TokenNews is what a job wants and gives back. The first one comes when somebody has opened its jobserver.
+type TokenNews struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Back          []byte                 `protobuf:"bytes,1,opt,name=back,proto3" json:"back,omitempty"`
+	Ask           bool                   `protobuf:"varint,2,opt,name=ask,proto3" json:"ask,omitempty"`           // somebody seems to wait for one
+	Got           uint32                 `protobuf:"varint,3,opt,name=got,proto3" json:"got,omitempty"`           // tokens that have come, ever
+	Standing      uint32                 `protobuf:"varint,4,opt,name=standing,proto3" json:"standing,omitempty"` // offers that lie there unread and may stay
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenNews) Reset() {
+	*x = TokenNews{}
+	mi := &file_mexec_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenNews) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenNews) ProtoMessage() {}
+
+func (x *TokenNews) ProtoReflect() protoreflect.Message {
+	mi := &file_mexec_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenNews.ProtoReflect.Descriptor instead.
+func (*TokenNews) Descriptor() ([]byte, []int) {
+	return file_mexec_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *TokenNews) GetBack() []byte {
+	if x != nil {
+		return x.Back
+	}
+	return nil
+}
+
+func (x *TokenNews) GetAsk() bool {
+	if x != nil {
+		return x.Ask
+	}
+	return false
+}
+
+func (x *TokenNews) GetGot() uint32 {
+	if x != nil {
+		return x.Got
+	}
+	return 0
+}
+
+func (x *TokenNews) GetStanding() uint32 {
+	if x != nil {
+		return x.Standing
+	}
+	return 0
+}
+
 type Signal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Number        uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
@@ -774,7 +1591,7 @@ type Signal struct {
 
 func (x *Signal) Reset() {
 	*x = Signal{}
-	mi := &file_mexec_proto_msgTypes[9]
+	mi := &file_mexec_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -786,7 +1603,7 @@ func (x *Signal) String() string {
 func (*Signal) ProtoMessage() {}
 
 func (x *Signal) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[9]
+	mi := &file_mexec_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -799,7 +1616,7 @@ func (x *Signal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signal.ProtoReflect.Descriptor instead.
 func (*Signal) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{9}
+	return file_mexec_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Signal) GetNumber() uint32 {
@@ -817,21 +1634,29 @@ func (x *Signal) GetGroup() bool {
 }
 
 type Down struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Refused       *Refused               `protobuf:"bytes,1,opt,name=refused,proto3" json:"refused,omitempty"`
-	Out           []byte                 `protobuf:"bytes,2,opt,name=out,proto3" json:"out,omitempty"`          // descriptor 1, or both where merged
-	Err           []byte                 `protobuf:"bytes,3,opt,name=err,proto3" json:"err,omitempty"`          // descriptor 2
-	Credit        uint32                 `protobuf:"varint,4,opt,name=credit,proto3" json:"credit,omitempty"`   // so many more bytes of stdin may come; the first credit says that the program runs
-	Stopped       uint32                 `protobuf:"varint,5,opt,name=stopped,proto3" json:"stopped,omitempty"` // signal that stopped the job
-	Continued     bool                   `protobuf:"varint,6,opt,name=continued,proto3" json:"continued,omitempty"`
-	End           *End                   `protobuf:"bytes,7,opt,name=end,proto3" json:"end,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Refused   *Refused               `protobuf:"bytes,1,opt,name=refused,proto3" json:"refused,omitempty"`
+	Out       []byte                 `protobuf:"bytes,2,opt,name=out,proto3" json:"out,omitempty"`          // descriptor 1, or both where merged
+	Err       []byte                 `protobuf:"bytes,3,opt,name=err,proto3" json:"err,omitempty"`          // descriptor 2
+	Credit    uint32                 `protobuf:"varint,4,opt,name=credit,proto3" json:"credit,omitempty"`   // so many more bytes of stdin may come; the first credit says that the program runs
+	Stopped   uint32                 `protobuf:"varint,5,opt,name=stopped,proto3" json:"stopped,omitempty"` // signal that stopped the job
+	Continued bool                   `protobuf:"varint,6,opt,name=continued,proto3" json:"continued,omitempty"`
+	End       *End                   `protobuf:"bytes,7,opt,name=end,proto3" json:"end,omitempty"`
+	TokenNews *TokenNews             `protobuf:"bytes,20,opt,name=token_news,json=tokenNews,proto3" json:"token_news,omitempty"`
+	Data      *Data                  `protobuf:"bytes,10,opt,name=data,proto3" json:"data,omitempty"`
+	Order     uint64                 `protobuf:"varint,40,opt,name=order,proto3" json:"order,omitempty"` // of out or err among all that this node's jobs of this link have written, from 1; 0: not known
+	// Of a job with a terminal.
+	Screen        []byte    `protobuf:"bytes,30,opt,name=screen,proto3" json:"screen,omitempty"`     // what was written to it
+	Terminal      *Terminal `protobuf:"bytes,31,opt,name=terminal,proto3" json:"terminal,omitempty"` // the job has set it so, before what follows was written
+	Flush         bool      `protobuf:"varint,32,opt,name=flush,proto3" json:"flush,omitempty"`      // the job has discarded what was typed and not read
+	Ask           uint32    `protobuf:"varint,33,opt,name=ask,proto3" json:"ask,omitempty"`          // the job waits for what is typed: so many bytes of it may come, once
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Down) Reset() {
 	*x = Down{}
-	mi := &file_mexec_proto_msgTypes[10]
+	mi := &file_mexec_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +1668,7 @@ func (x *Down) String() string {
 func (*Down) ProtoMessage() {}
 
 func (x *Down) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[10]
+	mi := &file_mexec_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +1681,7 @@ func (x *Down) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Down.ProtoReflect.Descriptor instead.
 func (*Down) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{10}
+	return file_mexec_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Down) GetRefused() *Refused {
@@ -908,6 +1733,55 @@ func (x *Down) GetEnd() *End {
 	return nil
 }
 
+func (x *Down) GetTokenNews() *TokenNews {
+	if x != nil {
+		return x.TokenNews
+	}
+	return nil
+}
+
+func (x *Down) GetData() *Data {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *Down) GetOrder() uint64 {
+	if x != nil {
+		return x.Order
+	}
+	return 0
+}
+
+func (x *Down) GetScreen() []byte {
+	if x != nil {
+		return x.Screen
+	}
+	return nil
+}
+
+func (x *Down) GetTerminal() *Terminal {
+	if x != nil {
+		return x.Terminal
+	}
+	return nil
+}
+
+func (x *Down) GetFlush() bool {
+	if x != nil {
+		return x.Flush
+	}
+	return false
+}
+
+func (x *Down) GetAsk() uint32 {
+	if x != nil {
+		return x.Ask
+	}
+	return 0
+}
+
 // Refused: nothing was run. The job may go elsewhere.
 type Refused struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -920,7 +1794,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_mexec_proto_msgTypes[11]
+	mi := &file_mexec_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +1806,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[11]
+	mi := &file_mexec_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,7 +1819,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{11}
+	return file_mexec_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Refused) GetWhy() Refused_Why {
@@ -980,13 +1854,14 @@ type End struct {
 	Grant         uint64                 `protobuf:"varint,7,opt,name=grant,proto3" json:"grant,omitempty"` // not 0: the slot is granted again
 	LeaseMs       uint32                 `protobuf:"varint,8,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
 	StdinTaken    uint64                 `protobuf:"varint,9,opt,name=stdin_taken,json=stdinTaken,proto3" json:"stdin_taken,omitempty"` // bytes of stdin that the job read
+	Positions     []*Position            `protobuf:"bytes,10,rep,name=positions,proto3" json:"positions,omitempty"`                     // of those files that the job has moved in
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *End) Reset() {
 	*x = End{}
-	mi := &file_mexec_proto_msgTypes[12]
+	mi := &file_mexec_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -998,7 +1873,7 @@ func (x *End) String() string {
 func (*End) ProtoMessage() {}
 
 func (x *End) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[12]
+	mi := &file_mexec_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1011,7 +1886,7 @@ func (x *End) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use End.ProtoReflect.Descriptor instead.
 func (*End) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{12}
+	return file_mexec_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *End) GetCode() uint32 {
@@ -1077,6 +1952,13 @@ func (x *End) GetStdinTaken() uint64 {
 	return 0
 }
 
+func (x *End) GetPositions() []*Position {
+	if x != nil {
+		return x.Positions
+	}
+	return nil
+}
+
 var File_mexec_proto protoreflect.FileDescriptor
 
 const file_mexec_proto_rawDesc = "" +
@@ -1112,13 +1994,28 @@ const file_mexec_proto_rawDesc = "" +
 	"\x05slots\x18\x01 \x01(\rR\x05slots\x12\x12\n" +
 	"\x04busy\x18\x02 \x01(\rR\x04busy\x12\x1d\n" +
 	"\n" +
-	"load_milli\x18\x03 \x01(\rR\tloadMilli\"\xa0\x01\n" +
+	"load_milli\x18\x03 \x01(\rR\tloadMilli\"\xf6\x02\n" +
 	"\x02Up\x12%\n" +
 	"\x05start\x18\x01 \x01(\v2\x0f.mexec.v1.StartR\x05start\x12\x14\n" +
 	"\x05stdin\x18\x02 \x01(\fR\x05stdin\x12\x1b\n" +
 	"\tstdin_eof\x18\x03 \x01(\bR\bstdinEof\x12(\n" +
 	"\x06signal\x18\x04 \x01(\v2\x10.mexec.v1.SignalR\x06signal\x12\x16\n" +
-	"\x06broken\x18\x05 \x01(\rR\x06broken\"\xd7\x01\n" +
+	"\x06broken\x18\x05 \x01(\rR\x06broken\x125\n" +
+	"\vtoken_offer\x18\x14 \x01(\v2\x14.mexec.v1.TokenOfferR\n" +
+	"tokenOffer\x12\"\n" +
+	"\x04data\x18\n" +
+	" \x01(\v2\x0e.mexec.v1.DataR\x04data\x12\x14\n" +
+	"\x05typed\x18\x1e \x01(\fR\x05typed\x12\x1b\n" +
+	"\ttyped_eof\x18\x1f \x01(\bR\btypedEof\x12.\n" +
+	"\bterminal\x18  \x01(\v2\x12.mexec.v1.TerminalR\bterminal\x12\x16\n" +
+	"\x06hangup\x18! \x01(\bR\x06hangup\"\x8e\x01\n" +
+	"\x04Data\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\fR\x05bytes\x12\x10\n" +
+	"\x03eof\x18\x03 \x01(\bR\x03eof\x12\x16\n" +
+	"\x06credit\x18\x04 \x01(\rR\x06credit\x12\x16\n" +
+	"\x06broken\x18\x05 \x01(\bR\x06broken\x12\x16\n" +
+	"\x06closed\x18\x06 \x01(\bR\x06closed\"\xd0\x03\n" +
 	"\x05Start\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x14\n" +
 	"\x05grant\x18\x02 \x01(\x04R\x05grant\x12\x12\n" +
@@ -1128,10 +2025,74 @@ const file_mexec_proto_rawDesc = "" +
 	"\x06groups\x18\x06 \x03(\rR\x06groups\x12%\n" +
 	"\x05stdio\x18\a \x03(\x0e2\x0f.mexec.v1.StdioR\x05stdio\x12\x16\n" +
 	"\x06merged\x18\b \x01(\bR\x06merged\x12\x17\n" +
-	"\askew_ms\x18\t \x01(\rR\x06skewMs\"6\n" +
+	"\askew_ms\x18\t \x01(\rR\x06skewMs\x121\n" +
+	"\tjobserver\x18\x14 \x01(\v2\x13.mexec.v1.JobserverR\tjobserver\x12\x1f\n" +
+	"\vnull_access\x18( \x01(\rR\n" +
+	"nullAccess\x126\n" +
+	"\vdescriptors\x18\n" +
+	" \x03(\v2\x14.mexec.v1.DescriptorR\vdescriptors\x12.\n" +
+	"\bterminal\x18\x1e \x01(\v2\x12.mexec.v1.TerminalR\bterminal\x12\x1a\n" +
+	"\bkeyboard\x18\x1f \x01(\bR\bkeyboard\x12\x1f\n" +
+	"\vwhole_lines\x18  \x01(\bR\n" +
+	"wholeLines\"\xc6\x01\n" +
+	"\n" +
+	"Descriptor\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x14\n" +
+	"\x05flags\x18\x02 \x01(\rR\x05flags\x12\"\n" +
+	"\x04file\x18\x03 \x01(\v2\x0e.mexec.v1.FileR\x04file\x12(\n" +
+	"\x06stream\x18\x04 \x01(\x0e2\x10.mexec.v1.StreamR\x06stream\x12\x17\n" +
+	"\x04same\x18\x05 \x01(\rH\x00R\x04same\x88\x01\x01\x12\x1a\n" +
+	"\bsupplied\x18\x06 \x01(\bR\bsuppliedB\a\n" +
+	"\x05_same\"\x86\x02\n" +
+	"\x04File\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\fR\x04path\x12\x12\n" +
+	"\x04mode\x18\x02 \x01(\rR\x04mode\x12\x12\n" +
+	"\x04rdev\x18\x03 \x01(\x04R\x04rdev\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\x03R\x06offset\x12\x10\n" +
+	"\x03dev\x18\x05 \x01(\x04R\x03dev\x12\x10\n" +
+	"\x03ino\x18\x06 \x01(\x04R\x03ino\x12\x0e\n" +
+	"\x02fs\x18\a \x01(\x04R\x02fs\x12\x1b\n" +
+	"\tctime_sec\x18\b \x01(\x03R\bctimeSec\x12\x1d\n" +
+	"\n" +
+	"ctime_nsec\x18\t \x01(\rR\tctimeNsec\x12\x1b\n" +
+	"\ttaken_sec\x18\n" +
+	" \x01(\x03R\btakenSec\x12\x1d\n" +
+	"\n" +
+	"taken_nsec\x18\v \x01(\rR\ttakenNsec\":\n" +
+	"\bPosition\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x03R\x06offset\"\xee\x01\n" +
+	"\bTerminal\x12\x14\n" +
+	"\x05iflag\x18\x01 \x01(\rR\x05iflag\x12\x14\n" +
+	"\x05oflag\x18\x02 \x01(\rR\x05oflag\x12\x14\n" +
+	"\x05cflag\x18\x03 \x01(\rR\x05cflag\x12\x14\n" +
+	"\x05lflag\x18\x04 \x01(\rR\x05lflag\x12\x0e\n" +
+	"\x02cc\x18\x05 \x01(\fR\x02cc\x12\x12\n" +
+	"\x04rows\x18\x06 \x01(\rR\x04rows\x12\x18\n" +
+	"\acolumns\x18\a \x01(\rR\acolumns\x12\x14\n" +
+	"\x05width\x18\b \x01(\rR\x05width\x12\x16\n" +
+	"\x06height\x18\t \x01(\rR\x06height\x12\x1e\n" +
+	"\n" +
+	"background\x18\n" +
+	" \x01(\bR\n" +
+	"background\"I\n" +
+	"\tJobserver\x12\x12\n" +
+	"\x04fifo\x18\x01 \x01(\tR\x04fifo\x12\x12\n" +
+	"\x04read\x18\x02 \x01(\rR\x04read\x12\x14\n" +
+	"\x05write\x18\x03 \x01(\rR\x05write\"X\n" +
+	"\n" +
+	"TokenOffer\x12\x16\n" +
+	"\x06tokens\x18\x01 \x01(\fR\x06tokens\x12\x1a\n" +
+	"\bstanding\x18\x02 \x01(\rR\bstanding\x12\x16\n" +
+	"\x06recall\x18\x03 \x01(\bR\x06recall\"_\n" +
+	"\tTokenNews\x12\x12\n" +
+	"\x04back\x18\x01 \x01(\fR\x04back\x12\x10\n" +
+	"\x03ask\x18\x02 \x01(\bR\x03ask\x12\x10\n" +
+	"\x03got\x18\x03 \x01(\rR\x03got\x12\x1a\n" +
+	"\bstanding\x18\x04 \x01(\rR\bstanding\"6\n" +
 	"\x06Signal\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x14\n" +
-	"\x05group\x18\x02 \x01(\bR\x05group\"\xc8\x01\n" +
+	"\x05group\x18\x02 \x01(\bR\x05group\"\xa6\x03\n" +
 	"\x04Down\x12+\n" +
 	"\arefused\x18\x01 \x01(\v2\x11.mexec.v1.RefusedR\arefused\x12\x10\n" +
 	"\x03out\x18\x02 \x01(\fR\x03out\x12\x10\n" +
@@ -1139,11 +2100,20 @@ const file_mexec_proto_rawDesc = "" +
 	"\x06credit\x18\x04 \x01(\rR\x06credit\x12\x18\n" +
 	"\astopped\x18\x05 \x01(\rR\astopped\x12\x1c\n" +
 	"\tcontinued\x18\x06 \x01(\bR\tcontinued\x12\x1f\n" +
-	"\x03end\x18\a \x01(\v2\r.mexec.v1.EndR\x03end\"\xf5\x01\n" +
+	"\x03end\x18\a \x01(\v2\r.mexec.v1.EndR\x03end\x122\n" +
+	"\n" +
+	"token_news\x18\x14 \x01(\v2\x13.mexec.v1.TokenNewsR\ttokenNews\x12\"\n" +
+	"\x04data\x18\n" +
+	" \x01(\v2\x0e.mexec.v1.DataR\x04data\x12\x14\n" +
+	"\x05order\x18( \x01(\x04R\x05order\x12\x16\n" +
+	"\x06screen\x18\x1e \x01(\fR\x06screen\x12.\n" +
+	"\bterminal\x18\x1f \x01(\v2\x12.mexec.v1.TerminalR\bterminal\x12\x14\n" +
+	"\x05flush\x18  \x01(\bR\x05flush\x12\x10\n" +
+	"\x03ask\x18! \x01(\rR\x03ask\"\x8f\x02\n" +
 	"\aRefused\x12'\n" +
 	"\x03why\x18\x01 \x01(\x0e2\x15.mexec.v1.Refused.WhyR\x03why\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\x12\x14\n" +
-	"\x05errno\x18\x03 \x01(\rR\x05errno\"\x92\x01\n" +
+	"\x05errno\x18\x03 \x01(\rR\x05errno\"\xac\x01\n" +
 	"\x03Why\x12\v\n" +
 	"\aUNKNOWN\x10\x00\x12\f\n" +
 	"\bNO_GRANT\x10\x01\x12\r\n" +
@@ -1156,7 +2126,10 @@ const file_mexec_proto_rawDesc = "" +
 	"\x05CLOCK\x10\b\x12\b\n" +
 	"\x04BUSY\x10\t\x12\r\n" +
 	"\tMALFORMED\x10\n" +
-	"\"\xeb\x01\n" +
+	"\x12\b\n" +
+	"\x04FILE\x10\v\x12\x0e\n" +
+	"\n" +
+	"FILE_ALIKE\x10\f\"\x9d\x02\n" +
 	"\x03End\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x16\n" +
 	"\x06signal\x18\x02 \x01(\rR\x06signal\x12\x12\n" +
@@ -1168,14 +2141,23 @@ const file_mexec_proto_rawDesc = "" +
 	"\x05grant\x18\a \x01(\x04R\x05grant\x12\x19\n" +
 	"\blease_ms\x18\b \x01(\rR\aleaseMs\x12\x1f\n" +
 	"\vstdin_taken\x18\t \x01(\x04R\n" +
-	"stdinTaken*K\n" +
+	"stdinTaken\x120\n" +
+	"\tpositions\x18\n" +
+	" \x03(\v2\x12.mexec.v1.PositionR\tpositions*`\n" +
+	"\x06Stream\x12\x0f\n" +
+	"\vSTREAM_NONE\x10\x00\x12\x0f\n" +
+	"\vSTREAM_READ\x10\x01\x12\x10\n" +
+	"\fSTREAM_WRITE\x10\x02\x12\x11\n" +
+	"\rSTREAM_SOCKET\x10\x03\x12\x0f\n" +
+	"\vSTREAM_POOL\x10\x04*_\n" +
 	"\x05Stdio\x12\x10\n" +
 	"\fSTDIO_CLOSED\x10\x00\x12\x0e\n" +
 	"\n" +
 	"STDIO_NULL\x10\x01\x12\x10\n" +
 	"\fSTDIO_STREAM\x10\x02\x12\x0e\n" +
 	"\n" +
-	"STDIO_FILE\x10\x032e\n" +
+	"STDIO_FILE\x10\x03\x12\x12\n" +
+	"\x0eSTDIO_TERMINAL\x10\x1e2e\n" +
 	"\x04Node\x124\n" +
 	"\x04Link\x12\x12.mexec.v1.FromHome\x1a\x14.mexec.v1.FromWorker(\x010\x01\x12'\n" +
 	"\x03Run\x12\f.mexec.v1.Up\x1a\x0e.mexec.v1.Down(\x010\x01B\x1dZ\x1bmexec/internal/wire/mexecpbb\x06proto3"
@@ -1192,48 +2174,69 @@ func file_mexec_proto_rawDescGZIP() []byte {
 	return file_mexec_proto_rawDescData
 }
 
-var file_mexec_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_mexec_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_mexec_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_mexec_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_mexec_proto_goTypes = []any{
-	(Stdio)(0),         // 0: mexec.v1.Stdio
-	(Refused_Why)(0),   // 1: mexec.v1.Refused.Why
-	(*FromHome)(nil),   // 2: mexec.v1.FromHome
-	(*FromWorker)(nil), // 3: mexec.v1.FromWorker
-	(*Hello)(nil),      // 4: mexec.v1.Hello
-	(*Beat)(nil),       // 5: mexec.v1.Beat
-	(*Want)(nil),       // 6: mexec.v1.Want
-	(*Grant)(nil),      // 7: mexec.v1.Grant
-	(*Load)(nil),       // 8: mexec.v1.Load
-	(*Up)(nil),         // 9: mexec.v1.Up
-	(*Start)(nil),      // 10: mexec.v1.Start
-	(*Signal)(nil),     // 11: mexec.v1.Signal
-	(*Down)(nil),       // 12: mexec.v1.Down
-	(*Refused)(nil),    // 13: mexec.v1.Refused
-	(*End)(nil),        // 14: mexec.v1.End
+	(Stream)(0),        // 0: mexec.v1.Stream
+	(Stdio)(0),         // 1: mexec.v1.Stdio
+	(Refused_Why)(0),   // 2: mexec.v1.Refused.Why
+	(*FromHome)(nil),   // 3: mexec.v1.FromHome
+	(*FromWorker)(nil), // 4: mexec.v1.FromWorker
+	(*Hello)(nil),      // 5: mexec.v1.Hello
+	(*Beat)(nil),       // 6: mexec.v1.Beat
+	(*Want)(nil),       // 7: mexec.v1.Want
+	(*Grant)(nil),      // 8: mexec.v1.Grant
+	(*Load)(nil),       // 9: mexec.v1.Load
+	(*Up)(nil),         // 10: mexec.v1.Up
+	(*Data)(nil),       // 11: mexec.v1.Data
+	(*Start)(nil),      // 12: mexec.v1.Start
+	(*Descriptor)(nil), // 13: mexec.v1.Descriptor
+	(*File)(nil),       // 14: mexec.v1.File
+	(*Position)(nil),   // 15: mexec.v1.Position
+	(*Terminal)(nil),   // 16: mexec.v1.Terminal
+	(*Jobserver)(nil),  // 17: mexec.v1.Jobserver
+	(*TokenOffer)(nil), // 18: mexec.v1.TokenOffer
+	(*TokenNews)(nil),  // 19: mexec.v1.TokenNews
+	(*Signal)(nil),     // 20: mexec.v1.Signal
+	(*Down)(nil),       // 21: mexec.v1.Down
+	(*Refused)(nil),    // 22: mexec.v1.Refused
+	(*End)(nil),        // 23: mexec.v1.End
 }
 var file_mexec_proto_depIdxs = []int32{
-	4,  // 0: mexec.v1.FromHome.hello:type_name -> mexec.v1.Hello
-	5,  // 1: mexec.v1.FromHome.beat:type_name -> mexec.v1.Beat
-	6,  // 2: mexec.v1.FromHome.want:type_name -> mexec.v1.Want
-	4,  // 3: mexec.v1.FromWorker.hello:type_name -> mexec.v1.Hello
-	5,  // 4: mexec.v1.FromWorker.beat:type_name -> mexec.v1.Beat
-	7,  // 5: mexec.v1.FromWorker.grant:type_name -> mexec.v1.Grant
-	8,  // 6: mexec.v1.FromWorker.load:type_name -> mexec.v1.Load
-	10, // 7: mexec.v1.Up.start:type_name -> mexec.v1.Start
-	11, // 8: mexec.v1.Up.signal:type_name -> mexec.v1.Signal
-	0,  // 9: mexec.v1.Start.stdio:type_name -> mexec.v1.Stdio
-	13, // 10: mexec.v1.Down.refused:type_name -> mexec.v1.Refused
-	14, // 11: mexec.v1.Down.end:type_name -> mexec.v1.End
-	1,  // 12: mexec.v1.Refused.why:type_name -> mexec.v1.Refused.Why
-	2,  // 13: mexec.v1.Node.Link:input_type -> mexec.v1.FromHome
-	9,  // 14: mexec.v1.Node.Run:input_type -> mexec.v1.Up
-	3,  // 15: mexec.v1.Node.Link:output_type -> mexec.v1.FromWorker
-	12, // 16: mexec.v1.Node.Run:output_type -> mexec.v1.Down
-	15, // [15:17] is the sub-list for method output_type
-	13, // [13:15] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	5,  // 0: mexec.v1.FromHome.hello:type_name -> mexec.v1.Hello
+	6,  // 1: mexec.v1.FromHome.beat:type_name -> mexec.v1.Beat
+	7,  // 2: mexec.v1.FromHome.want:type_name -> mexec.v1.Want
+	5,  // 3: mexec.v1.FromWorker.hello:type_name -> mexec.v1.Hello
+	6,  // 4: mexec.v1.FromWorker.beat:type_name -> mexec.v1.Beat
+	8,  // 5: mexec.v1.FromWorker.grant:type_name -> mexec.v1.Grant
+	9,  // 6: mexec.v1.FromWorker.load:type_name -> mexec.v1.Load
+	12, // 7: mexec.v1.Up.start:type_name -> mexec.v1.Start
+	20, // 8: mexec.v1.Up.signal:type_name -> mexec.v1.Signal
+	18, // 9: mexec.v1.Up.token_offer:type_name -> mexec.v1.TokenOffer
+	11, // 10: mexec.v1.Up.data:type_name -> mexec.v1.Data
+	16, // 11: mexec.v1.Up.terminal:type_name -> mexec.v1.Terminal
+	1,  // 12: mexec.v1.Start.stdio:type_name -> mexec.v1.Stdio
+	17, // 13: mexec.v1.Start.jobserver:type_name -> mexec.v1.Jobserver
+	13, // 14: mexec.v1.Start.descriptors:type_name -> mexec.v1.Descriptor
+	16, // 15: mexec.v1.Start.terminal:type_name -> mexec.v1.Terminal
+	14, // 16: mexec.v1.Descriptor.file:type_name -> mexec.v1.File
+	0,  // 17: mexec.v1.Descriptor.stream:type_name -> mexec.v1.Stream
+	22, // 18: mexec.v1.Down.refused:type_name -> mexec.v1.Refused
+	23, // 19: mexec.v1.Down.end:type_name -> mexec.v1.End
+	19, // 20: mexec.v1.Down.token_news:type_name -> mexec.v1.TokenNews
+	11, // 21: mexec.v1.Down.data:type_name -> mexec.v1.Data
+	16, // 22: mexec.v1.Down.terminal:type_name -> mexec.v1.Terminal
+	2,  // 23: mexec.v1.Refused.why:type_name -> mexec.v1.Refused.Why
+	15, // 24: mexec.v1.End.positions:type_name -> mexec.v1.Position
+	3,  // 25: mexec.v1.Node.Link:input_type -> mexec.v1.FromHome
+	10, // 26: mexec.v1.Node.Run:input_type -> mexec.v1.Up
+	4,  // 27: mexec.v1.Node.Link:output_type -> mexec.v1.FromWorker
+	21, // 28: mexec.v1.Node.Run:output_type -> mexec.v1.Down
+	27, // [27:29] is the sub-list for method output_type
+	25, // [25:27] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_mexec_proto_init() }
@@ -1241,13 +2244,14 @@ func file_mexec_proto_init() {
 	if File_mexec_proto != nil {
 		return
 	}
+	file_mexec_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mexec_proto_rawDesc), len(file_mexec_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   13,
+			NumEnums:      3,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
