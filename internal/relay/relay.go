@@ -7,6 +7,9 @@
 //
 // On the worker, Feed fills a job's stdin no further than it is told to, and Drain reads its output.
 //
+// Where the caller has a terminal the job has one too: Terminal is the one at home, Pty its mirror on the worker. Nothing is read at home
+// before the job is seen to wait for it, and only while the caller is in the foreground.
+//
 // Back-pressure is whole: a Sink that blocks blocks its caller, which is the goroutine that receives the job's stream, so that gRPC's
 // window fills, the worker's Drain stops and the job's pipe is full, as it would be on one machine. None of it holds a thread
 // while it waits, but for sockets and pipes that can't be opened anew.
@@ -30,14 +33,26 @@ func Kind(fd int) mexecpb.Stdio {
 		return mexecpb.Stdio_STDIO_CLOSED
 	}
 	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFREG:
+	case unix.S_IFREG, unix.S_IFDIR:
 		return mexecpb.Stdio_STDIO_FILE
 	case unix.S_IFCHR:
 		if st.Rdev == unix.Mkdev(1, 3) {
 			return mexecpb.Stdio_STDIO_NULL
 		}
+		if terminal(fd) {
+			return mexecpb.Stdio_STDIO_TERMINAL
+		}
 	}
 	return mexecpb.Stdio_STDIO_STREAM
+}
+
+// Access is how a descriptor was opened: O_RDONLY, O_WRONLY or O_RDWR.
+func Access(fd int) int {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil {
+		return unix.O_RDWR
+	}
+	return flags & unix.O_ACCMODE
 }
 
 // Merged says whether two descriptors are one open file, or two of one pipe or terminal: then what is written to both must keep
