@@ -106,9 +106,10 @@ bool describe(struct job *job)
 	for (int fd = 0; fd <= 2; fd++) // first: whatever is opened below may take one of these numbers
 		if (fcntl(fd, F_GETFD) != -1)
 			h->fds |= 1u << fd;
+	list_descriptors(job);
 	h->umask = umask(0);
 	umask(h->umask);
-	h->nice = getpriority(PRIO_PROCESS, 0);
+	scheduling(h, job->daemon);
 	h->pgid = getpgrp();
 	h->ppid = getppid();
 	h->sigign = ignored_signals();

@@ -25,11 +25,11 @@ static void flush(struct outbox *o)
 	while (part < end && !o->failed) {
 		union {
 			struct cmsghdr header;
-			char room[CMSG_SPACE(3 * sizeof(int))];
+			char room[CMSG_SPACE((3 + EXEC_DESCRIPTORS) * sizeof(int))];
 		} control;
 		struct msghdr m = {.msg_iov = part, .msg_iovlen = end - part};
 		if (o->count > 0) {
-			memset(&control, 0, sizeof(control));
+			memset(&control.header, 0, sizeof(control.header));
 			m.msg_control = &control;
 			m.msg_controllen = CMSG_SPACE(o->count * sizeof(int));
 			control.header.cmsg_level = SOL_SOCKET;
@@ -75,7 +75,7 @@ static void put_strings(struct outbox *o, char *const *list)
 bool send_exec(int connection, const struct job *job, const int *fds, int count)
 {
 	const struct exec_head *h = &job->head;
-	uint64_t length = sizeof(*h) + 4ull * h->ngroups + h->cwd_len + h->path_len + h->nodes_len + h->build_len + 4 +
+	uint64_t length = sizeof(*h) + 4ull * h->ngroups + 4ull * h->ndescriptors + h->cwd_len + h->path_len + h->nodes_len + h->build_len + 4 +
 			  h->strings_len;
 	if (length > FRAME_MAX_EXEC)
 		return false;
@@ -84,6 +84,7 @@ bool send_exec(int connection, const struct job *job, const int *fds, int count)
 	put(&o, &f, sizeof(f));
 	put(&o, h, sizeof(*h));
 	put(&o, job->groups, 4ull * h->ngroups);
+	put(&o, job->descriptors, 4ull * h->ndescriptors);
 	put(&o, job->cwd, h->cwd_len + 1);
 	put(&o, job->path, h->path_len + 1);
 	put(&o, job->nodes, h->nodes_len + 1);
@@ -107,12 +108,13 @@ static int open_socket(void)
 
 // The descriptors of the caller go to whoever listens, and he says what the program's status was. A socket's name comes from the
 // environment, which sudo -E and su keep: root must not be led to somebody else's daemon by it.
-static bool trusted(int connection)
+static bool trusted(int connection, int *pid)
 {
 	struct ucred peer;
 	socklen_t n = sizeof(peer);
 	if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &n) != 0)
 		return false;
+	*pid = peer.pid;
 	return peer.uid == 0 || peer.uid == geteuid();
 }
 
@@ -128,17 +130,23 @@ int hand_over(struct job *job, const char *socket, const char **why)
 	int connection = open_socket();
 	if (connection < 0 || connect(connection, (struct sockaddr *)&a, sizeof(a)) != 0) {
 		*why = "no daemon";
-	} else if (!trusted(connection)) {
+	} else if (!trusted(connection, &job->daemon)) {
 		*why = "the daemon belongs to another user";
 	} else if (!describe(job)) { // only now: the daemon wakes up meanwhile
 		*why = "the working directory has no name";
 	} else {
-		int fds[3], count = 0;
+		int fds[3 + EXEC_DESCRIPTORS], count = 0;
 		for (int fd = 0; fd <= 2; fd++)
 			if (job->head.fds & 1u << fd)
 				fds[count++] = fd;
+		for (uint32_t i = 0; i < job->head.ndescriptors; i++)
+			fds[count++] = job->descriptors[i];
+		// From the first byte on a signal may be for the program, which may run and speak before this process gets the CPU back.
+		uint64_t all = ~0ull;
+		job->mask = signal_mask(&all);
 		if (send_exec(connection, job, fds, count))
 			return connection;
+		signal_mask(&job->mask);
 		*why = "the daemon did not take the job";
 	}
 	if (connection >= 0)

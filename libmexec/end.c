@@ -2,10 +2,12 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "stub.h"
@@ -76,6 +78,19 @@ void end_killed(unsigned n)
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	die_of(n);
 	_exit(128 + n); // a signal that this process cannot die of: it is an init, or the program died of its own accord
+}
+
+void cook_terminal(void)
+{
+	for (int fd = 0; fd < 3; fd++) {
+		struct termios t;
+		if (ioctl(fd, TCGETS, &t) || t.c_lflag & ICANON || tcgetpgrp(fd) != getpgrp())
+			continue;
+		t.c_lflag |= ICANON | ECHO | ISIG | IEXTEN;
+		t.c_iflag |= ICRNL | IXON;
+		t.c_oflag |= OPOST | ONLCR;
+		ioctl(fd, TCSETS, &t);
+	}
 }
 
 bool stop_self(unsigned n)

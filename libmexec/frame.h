@@ -34,6 +34,8 @@ enum frame_type {
 	FRAME_STOPPED = 20,
 	FRAME_FAILED = 21,
 	FRAME_REPLY = 22,
+	FRAME_WAITING = 23,
+	FRAME_CLOSED = 24,
 };
 
 enum exec_flags {
@@ -43,7 +45,14 @@ enum exec_flags {
 	EXEC_DRIVER = 8,
 };
 
-enum { EXEC_RLIMITS = 16 };
+enum {
+	EXEC_RLIMITS = 16,
+	EXEC_DESCRIPTORS = 240, // above 2: with those below and ours, one SCM_RIGHTS takes them (253)
+};
+
+enum exec_sched_flags { EXEC_RESET_ON_FORK = 1 };
+
+enum exec_special { EXEC_CAPABILITIES = 1, EXEC_SUBREAPER = 2, EXEC_NO_HUGE_PAGES = 4 };
 
 struct exec_head {
 	uint32_t head_len;
@@ -80,7 +89,18 @@ struct exec_head {
 	uint32_t build_len;
 	uint32_t strings_len;
 	uint32_t ppid;
-	uint32_t reserved[7];
+	uint8_t sched_policy;
+	uint8_t sched_priority;
+	uint8_t sched_flags;
+	uint8_t securebits;
+	uint16_t ioprio;
+	int16_t oom_score_adj;
+	uint32_t personality;
+	uint32_t timer_slack;
+	uint16_t cpus;
+	uint16_t special;
+	uint32_t ndescriptors; // above 2, their numbers follow the groups
+	uint32_t unsent;       // so many are open above 2, and that is too many
 };
 _Static_assert(sizeof(struct exec_head) == 480, "the exec body's fixed part is 480 bytes");
 
@@ -91,6 +111,8 @@ enum stage_flags {
 	STAGE_ENVSETTER = 8,
 	STAGE_SUPERVISE = 16,
 	STAGE_CHECK_DIRECTORY = 32,
+	STAGE_TERMINAL = 64,
+	STAGE_DESCRIPTORS = 1024,
 };
 
 struct stage_head {
@@ -129,7 +151,37 @@ enum step {
 	STEP_STATUS,
 	STEP_STOPPED,
 	STEP_CONTINUED,
+	STEP_TERMINAL = 16,
+	STEP_SCHEDULING = 24,
+	STEP_DESCRIPTOR = 32,
+	STEP_OPENED,
 };
+
+// A file as it was seen at a moment.
+struct seen {
+	uint64_t dev, ino, fs;
+	int64_t ctime_sec, taken_sec;
+	uint32_t ctime_nsec, taken_nsec;
+};
+
+// One of the job's descriptors, in the stage frame; its path follows.
+struct stage_descriptor {
+	uint32_t number;
+	uint32_t kind;
+	uint32_t flags;
+	uint32_t same;
+	uint32_t mode;
+	uint32_t path_len;
+	uint64_t rdev;
+	int64_t offset;
+	struct seen seen;
+};
+_Static_assert(sizeof(struct stage_descriptor) == 88, "an entry of the stage frame's descriptors is 88 bytes");
+
+enum descriptor_kind { DESCRIPTOR_FILE = 1, DESCRIPTOR_ATTACHED, DESCRIPTOR_SAME };
+
+// What a scheduling step works on.
+enum scheduling { SCHEDULING_POLICY = 1, SCHEDULING_IOPRIO, SCHEDULING_OOM, SCHEDULING_PERSONALITY, SCHEDULING_SLACK, SCHEDULING_CPUS };
 
 struct request {
 	uint32_t op;

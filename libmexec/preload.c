@@ -6,10 +6,11 @@
 #include <errno.h>
 #include <limits.h>
 #include <spawn.h>
-#include <stdarg.h>
 #include <unistd.h>
 
+#include "collect.h"
 #include "route.h"
+#include "wrap.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -18,6 +19,8 @@ typedef int spawn_function(pid_t *restrict, const char *restrict, const posix_sp
 
 static struct {
 	spawn_function *posix_spawn, *posix_spawnp;
+	int (*init)(posix_spawn_file_actions_t *);
+	int (*adddup2)(posix_spawn_file_actions_t *, int, int);
 	int (*execve)(const char *, char *const[], char *const[]);
 	int (*execvpe)(const char *, char *const[], char *const[]);
 } real;
@@ -28,6 +31,8 @@ __attribute__((constructor)) static void load(void)
 		return;
 	real.posix_spawn = (spawn_function *)dlsym(RTLD_NEXT, "posix_spawn");
 	real.posix_spawnp = (spawn_function *)dlsym(RTLD_NEXT, "posix_spawnp");
+	*(void **)&real.init = dlsym(RTLD_NEXT, "posix_spawn_file_actions_init");
+	*(void **)&real.adddup2 = dlsym(RTLD_NEXT, "posix_spawn_file_actions_adddup2");
 	*(void **)&real.execve = dlsym(RTLD_NEXT, "execve");
 	*(void **)&real.execvpe = dlsym(RTLD_NEXT, "execvpe");
 	start_routing();
@@ -35,6 +40,21 @@ __attribute__((constructor)) static void load(void)
 
 // Another library's constructor may spawn before ours has run. Nobody has forked yet then.
 #define REAL(name) (load(), real.name)
+
+EXPORT int posix_spawn_file_actions_init(posix_spawn_file_actions_t *actions)
+{
+	int (*init)(posix_spawn_file_actions_t *) = REAL(init);
+	note_output(actions, -1);
+	return init(actions);
+}
+
+EXPORT int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int fd, int newfd)
+{
+	int (*adddup2)(posix_spawn_file_actions_t *, int, int) = REAL(adddup2);
+	if (newfd == 1)
+		note_output(actions, fd);
+	return adddup2(actions, fd, newfd);
+}
 
 static int spawn(spawn_function *direct, const char *stub, const char *path, size_t argc, pid_t *pid, const char *file,
 		 const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, char *const argv[],
@@ -54,7 +74,7 @@ EXPORT int posix_spawn(pid_t *restrict pid, const char *restrict path, const pos
 {
 	spawn_function *direct = REAL(posix_spawn);
 	size_t argc;
-	const char *stub = is_shell_function(envp) ? NULL : route(path, argv, envp, &argc);
+	const char *stub = is_shell_function(actions) ? NULL : route(path, argv, envp, &argc);
 	if (stub == NULL)
 		return direct(pid, path, actions, attributes, argv, envp);
 	return spawn(direct, stub, path, argc, pid, path, actions, attributes, argv, envp);
@@ -67,7 +87,7 @@ EXPORT int posix_spawnp(pid_t *restrict pid, const char *restrict file, const po
 	size_t argc;
 	char room[PATH_MAX];
 	const char *path;
-	const char *stub = is_shell_function(envp) ? NULL : route_along(file, argv, envp, &argc, room, &path);
+	const char *stub = is_shell_function(actions) ? NULL : route_along(file, argv, envp, &argc, room, &path);
 	if (stub == NULL)
 		return direct(pid, file, actions, attributes, argv, envp);
 	return spawn(direct, stub, path, argc, pid, file, actions, attributes, argv, envp);
@@ -87,7 +107,7 @@ EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
 	int (*direct)(const char *, char *const[], char *const[]) = REAL(execve);
 	size_t argc;
-	const char *stub = route(path, argv, envp, &argc);
+	const char *stub = has_captured_output() ? NULL : route(path, argv, envp, &argc);
 	if (stub != NULL)
 		execute(stub, path, argv, argc, envp);
 	return direct(path, argv, envp);
@@ -99,7 +119,7 @@ EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 	size_t argc;
 	char room[PATH_MAX];
 	const char *path;
-	const char *stub = route_along(file, argv, envp, &argc, room, &path);
+	const char *stub = has_captured_output() ? NULL : route_along(file, argv, envp, &argc, room, &path);
 	if (stub != NULL)
 		execute(stub, path, argv, argc, envp);
 	return direct(file, argv, envp);
@@ -114,32 +134,6 @@ EXPORT int execvp(const char *file, char *const argv[])
 {
 	return execvpe(file, argv, environ);
 }
-
-// How many arguments there are up to the NULL. Not inlined: the headers say that first is never NULL, and callers who want no
-// arguments at all say otherwise.
-__attribute__((noinline)) static size_t count(const char *first, va_list list)
-{
-	size_t n = 0;
-	for (const char *arg = first; arg != NULL; arg = va_arg(list, char *))
-		n++;
-	return n;
-}
-
-// By address: execle reads on where this stops.
-__attribute__((noinline)) static void collect(char **argv, const char *first, va_list *list)
-{
-	*argv = (char *)first;
-	while (*argv != NULL)
-		*++argv = va_arg(*list, char *);
-}
-
-#define COLLECT(argv, first)                                                                                                       \
-	va_list list, again;                                                                                                       \
-	va_start(list, first);                                                                                                     \
-	va_copy(again, list);                                                                                                      \
-	char *argv[count(first, again) + 1];                                                                                       \
-	va_end(again);                                                                                                             \
-	collect(argv, first, &list)
 
 EXPORT int execl(const char *path, const char *arg, ...)
 {

@@ -12,14 +12,13 @@
 #include <unistd.h>
 
 #include "search.h"
+#include "sure.h"
 
-enum { ARGUMENTS = 64 << 10 }; // more than this would be too much for a borrowed stack
-
-extern char **environ;
 
 // Written by start_routing only. A stub of no length: this process is no driver of ours.
 static char stub[PATH_MAX];
 static char own_name[NAME_MAX + 1];
+static struct stat own_output; // descriptor 1; zeroes where it is closed
 
 static const char *base_name(const char *path)
 {
@@ -63,6 +62,7 @@ void start_routing(void)
 	if (!is_make(name) || strlen(name) >= sizeof(own_name))
 		return;
 	strcpy(own_name, name);
+	fstat(1, &own_output);
 	memcpy(stub, from, length);
 }
 
@@ -135,33 +135,15 @@ static bool is_recursive(const char *path, char *const argv[], size_t argc, char
 	return mentions_make(path, argv, argc);
 }
 
-// make turns to the shell itself where execve says ENOEXEC: what the kernel does not know must not get behind the stub.
-static bool kernel_knows(const char *path)
-{
-	// Regular files only have got here; but they can be replaced, and opening a fifo would wait.
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return false;
-	char magic[4];
-	ssize_t n = read(fd, magic, sizeof(magic));
-	close(fd);
-	return (n == 4 && memcmp(magic, "\177ELF", 4) == 0) || (n >= 2 && memcmp(magic, "#!", 2) == 0);
-}
-
 // What can be told without the program's file.
 static bool may_travel(const char *file, char *const argv[], char *const envp[], size_t *argc)
 {
-	if (stub[0] == '\0' || file == NULL || argv == NULL || argv[0] == NULL || envp == NULL)
+	if (stub[0] == '\0' || file == NULL)
 		return false;
 	const char *name = base_name(file);
 	if (is_make(name) || is_ours(name))
 		return false;
-	size_t n = 0;
-	while (argv[n] != NULL)
-		if (++n > ARGUMENTS)
-			return false;
-	*argc = n;
-	return true;
+	return sure_arguments(argv, envp, argc);
 }
 
 const char *route(const char *path, char *const argv[], char *const envp[], size_t *argc)
@@ -169,7 +151,7 @@ const char *route(const char *path, char *const argv[], char *const envp[], size
 	int saved = errno;
 	struct stat st;
 	bool go = may_travel(path, argv, envp, argc) && !is_recursive(path, argv, *argc, envp) && probe(path, &st) == 0 &&
-		  kernel_knows(path);
+		  sure_program(path, &st, argv, envp);
 	errno = saved;
 	return go ? stub : NULL;
 }
@@ -179,25 +161,33 @@ const char *route_along(const char *file, char *const argv[], char *const envp[]
 	int saved = errno;
 	struct stat st;
 	bool go = may_travel(file, argv, envp, argc) && !is_recursive(file, argv, *argc, envp) &&
-		  search(file, getenv("PATH"), room, path, &st) == 0 && kernel_knows(*path);
+		  search(file, getenv("PATH"), room, path, &st) == 0 && sure_program(*path, &st, argv, envp);
 	errno = saved;
 	return go ? stub : NULL;
 }
 
-void wrap(const char **to, const char *path, char *const argv[], size_t argc)
+// Written by the make itself, and not by a child of vfork: actions are made before.
+static const void *captured;
+
+void note_output(const void *actions, int fd)
 {
-	*to++ = "mexec";
-	*to++ = "-p";
-	if (strcmp(argv[0], path) != 0) {
-		*to++ = "-a";
-		*to++ = argv[0];
-	}
-	*to++ = "--";
-	*to++ = path;
-	memcpy(to, argv + 1, argc * sizeof(*to)); // with the NULL
+	struct stat st;
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode))
+		captured = actions;
+	else if (captured == actions)
+		captured = NULL;
 }
 
-bool is_shell_function(char *const envp[])
+bool is_shell_function(const void *actions)
 {
-	return envp == environ;
+	return actions != NULL && actions == captured;
+}
+
+bool has_captured_output(void)
+{
+	int saved = errno;
+	struct stat st;
+	bool pipe = fstat(1, &st) == 0 && S_ISFIFO(st.st_mode) && (st.st_ino != own_output.st_ino || st.st_dev != own_output.st_dev);
+	errno = saved;
+	return pipe;
 }

@@ -5,8 +5,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { WRAP_EXTRA = 7 }; // "mexec" "-p" "-a" ARGV0 "--" PATH in place of argv[0], and the NULL
-
 // start_routing looks, once, at the process that loaded us.
 void start_routing(void);
 
@@ -17,10 +15,11 @@ const char *route(const char *path, char *const argv[], char *const envp[], size
 // route_along does so for a file that is looked for along PATH; *path becomes what was found, or lies in room.
 const char *route_along(const char *file, char *const argv[], char *const envp[], size_t *argc, char *room, const char **path);
 
-// wrap writes the stub's arguments into to, which holds argc + WRAP_EXTRA.
-void wrap(const char **to, const char *path, char *const argv[], size_t argc);
-
-// A $(shell) of make 4.3 gets make's own environment; what a recipe gets was made for it.
-bool is_shell_function(char *const envp[]);
+// A $(shell) is the one child of make that writes into a pipe of make's own: recipes write where make writes, or with -O to a file. It
+// is told by the file actions of its posix_spawn, or after a fork by its descriptor 1. note_output is told what actions make of descriptor 1,
+// -1 for nothing (yet).
+void note_output(const void *actions, int fd);
+bool is_shell_function(const void *actions);
+bool has_captured_output(void);
 
 #endif

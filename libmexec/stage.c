@@ -38,10 +38,12 @@ enum {
 static _Alignas(16) char small_frame[SMALL_FRAME];
 static char *small_vectors[SMALL_VECTORS];
 
+int channel = CHANNEL;
+
 int report(uint32_t step, int err, uint32_t detail)
 {
 	struct record r = { .step = step, .err = (uint32_t)err, .detail = detail };
-	return write(CHANNEL, &r, sizeof r) == sizeof r ? 0 : -1;
+	return write(channel, &r, sizeof r) == sizeof r ? 0 : -1;
 }
 
 _Noreturn void fail(uint32_t step, int err, uint32_t detail)
@@ -82,11 +84,12 @@ static void read_all(char *into, size_t have, size_t want)
 
 // receive takes the begin of the frame and the job's descriptors, which come with it: this process may have been forked long before its
 // job was known. 0 to 2 are free, so that is where the kernel puts the first three; the setter's log, if there is one, goes to 4.
+// Those behind it are the job's descriptors above 2 (stage_files.c).
 static ssize_t receive(void)
 {
 	union {
 		struct cmsghdr header;
-		char room[CMSG_SPACE(4 * sizeof(int))];
+		char room[CMSG_SPACE((4 + EXEC_DESCRIPTORS) * sizeof(int))];
 	} control;
 	struct iovec part = { small_frame, sizeof small_frame };
 	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
@@ -96,11 +99,13 @@ static ssize_t receive(void)
 	while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		_exit(0); // the daemon has no job for us any more
-	static const int wanted[] = { 0, 1, 2, LOG };
+	static const int wanted[] = { 0, 1, 2 };
 	const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 	size_t count = c && c->cmsg_type == SCM_RIGHTS ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
-	if (m.msg_flags & MSG_CTRUNC || count < 3 || memcmp(CMSG_DATA(c), wanted, count * sizeof(int)))
+	if (m.msg_flags & MSG_CTRUNC || count < 3 || memcmp(CMSG_DATA(c), wanted, sizeof wanted))
 		fail(STEP_FRAME, EBADF, 0);
+	attached.count = (uint32_t)count - 3;
+	memcpy(attached.fds, CMSG_DATA(c) + sizeof wanted, attached.count * sizeof(int));
 	return n;
 }
 
@@ -113,6 +118,11 @@ static char *read_frame(void)
 	memcpy(&head, small_frame, sizeof head);
 	if (head.length > LARGEST_FRAME || head.length < sizeof head)
 		fail(STEP_FRAME, EMSGSIZE, 0);
+	if (head.flags & STAGE_ENVSETTER) {
+		if (!attached.count || attached.fds[0] != LOG)
+			fail(STEP_FRAME, EBADF, 0);
+		memmove(attached.fds, attached.fds + 1, --attached.count * sizeof(int));
+	}
 	size_t size = head.length + sizeof head.length;
 	char *frame = small_frame;
 	if (size > sizeof small_frame) {
@@ -159,14 +169,19 @@ static int parse(struct stage *s, char *frame)
 	at += 4ull * head->ngroups;
 	if (!(s->envsetter = text(&at, end, head->envsetter_len)))
 		return -1;
+	s->ndescriptors = 0;
+	s->top = LOG + 1;
+	if (head->flags & STAGE_DESCRIPTORS ? !(at = parse_descriptors(s, at, end)) : attached.count)
+		return -1;
 
 	struct exec_head *exec = &s->exec;
 	if ((size_t)(end - at) < sizeof *exec)
 		return -1;
 	memcpy(exec, at, sizeof *exec);
-	if (exec->head_len < sizeof *exec || exec->head_len + 4ull * exec->ngroups > (uint64_t)(end - at))
+	uint64_t numbers = 4ull * exec->ngroups + 4ull * exec->ndescriptors;
+	if (exec->head_len < sizeof *exec || exec->head_len + numbers > (uint64_t)(end - at))
 		return -1;
-	at += exec->head_len + 4ull * exec->ngroups;
+	at += exec->head_len + numbers;
 	if (!(s->cwd = text(&at, end, exec->cwd_len)) || !(s->path = text(&at, end, exec->path_len)) ||
 	    !text(&at, end, exec->nodes_len) || !text(&at, end, exec->build_len))
 		return -1;
@@ -182,12 +197,12 @@ static int parse(struct stage *s, char *frame)
 }
 
 // A limit is set without a look at the old one: that costs as much as to look, and the kernel's EPERM is the very answer wanted.
-static void set_limits(const struct exec_head *exec)
+static void set_limits(const struct stage *s)
 {
 	for (uint32_t i = 0; i < EXEC_RLIMITS; i++) {
-		const struct {
-			uint64_t soft, hard;
-		} limit = { exec->rlimit[i][0], exec->rlimit[i][1] };
+		struct limit limit = { s->exec.rlimit[i][0], s->exec.rlimit[i][1] };
+		if (i == RLIMIT_NOFILE)
+			make_room(s, &limit);
 		if (syscall(SYS_prlimit64, 0, i, &limit, 0))
 			fail(STEP_RLIMIT, errno, i);
 	}
@@ -278,13 +293,17 @@ _Noreturn static void become(struct stage *s)
 
 	// A group of its own and not a session: in a new session the group would be orphaned, and SIGTSTP discarded.
 	setpgid(0, 0);
+	if (flags & STAGE_TERMINAL)
+		take_foreground();
 	for (int fd = 0; fd < 3; fd++)
 		if (s->head->closed >> fd & 1)
 			close(fd);
 
-	set_limits(exec);
+	set_scheduling(exec);
+	set_limits(s);
 	if (setpriority(PRIO_PROCESS, 0, exec->nice))
 		fail(STEP_NICE, errno, 0);
+	set_policy(exec);
 	if (flags & STAGE_SET_IDS)
 		set_ids(s);
 	umask(exec->umask);
@@ -299,7 +318,11 @@ _Noreturn static void become(struct stage *s)
 		check_program(s);
 	if (flags & STAGE_ENVSETTER)
 		set_environment(s);
+	if (flags & STAGE_DESCRIPTORS)
+		place_descriptors(s);
 
+	if (exec->special)
+		set_special(exec);
 	dispositions(s->head->ignored, exec->sigign);
 	mask(exec->sigblk);
 	execve(s->path, s->argv, s->envp);
@@ -312,17 +335,24 @@ int main(int argc, char **argv, char **envp)
 		return resume(envp);
 	if (argc == 3 && !strcmp(argv[1], "--guard"))
 		return guard(argv[2]);
-	if (argc != 1) {
+	int server = argc == 2 && !strcmp(argv[1], "--forkserver");
+	if (!server && argc != 1) {
 		static const char usage[] = "mexec-stage: this program is started by mexecd only\n";
 		return write(2, usage, sizeof usage - 1) < 0 ? 2 : 1;
 	}
+	note_scheduling(); // of the daemon: no fork has to look again
+	if (server)
+		forkserver();
 	struct stage s;
 	if (parse(&s, read_frame()))
 		fail(STEP_FRAME, EINVAL, 0);
 	// With the channel, what the daemon itself has inherited from whoever started it, and does not know of.
-	if (syscall(SYS_close_range, CHANNEL, ~0u, CLOSE_RANGE_CLOEXEC))
-		fcntl(CHANNEL, F_SETFD, FD_CLOEXEC); // Linux before 5.11
+	if (syscall(SYS_close_range, CHANNEL, ~0u, CLOSE_RANGE_CLOEXEC)) { // Linux before 5.11
+		fcntl(CHANNEL, F_SETFD, FD_CLOEXEC);
+		for (uint32_t i = 0; i < attached.count; i++)
+			fcntl(attached.fds[i], F_SETFD, FD_CLOEXEC);
+	}
 	if (s.head->flags & STAGE_SUPERVISE)
-		supervise(); // returns in the job
+		supervise(s.head->flags & STAGE_TERMINAL); // returns in the job
 	become(&s);
 }

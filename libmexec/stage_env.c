@@ -23,7 +23,7 @@ _Noreturn static void run_script(const struct stage *s, int result)
 {
 	int self = aside(open("/proc/self/exe", O_RDONLY | O_CLOEXEC), STEP_ENVSETTER);
 	int null = aside(open("/dev/null", O_RDONLY | O_CLOEXEC), STEP_ENVSETTER);
-	int channel = aside(dup(CHANNEL), STEP_ENVSETTER);
+	int news = aside(dup(CHANNEL), STEP_ENVSETTER);
 	dup2(null, 0);
 	dup2(LOG, 1);
 	dup2(LOG, 2);
@@ -33,7 +33,7 @@ _Noreturn static void run_script(const struct stage *s, int result)
 	char *argv[] = { "sh", "-c", ". \"$0\" && exec \"$@\"", (char *)s->envsetter, "/proc/self/fd/4", "--resume", 0 };
 	execve("/bin/sh", argv, s->envp);
 	int err = errno;
-	dup2(channel, CHANNEL);
+	dup2(news, CHANNEL);
 	fail(STEP_ENVSETTER, err, 0);
 }
 

@@ -1,4 +1,4 @@
-// Is this the caller's directory, and is this its program? Pure: what was seen here against what the caller saw.
+// Is this the caller's directory or open file, and is this its program? Pure: what was seen here against what the caller saw.
 #include "stage.h"
 
 // File systems that only one machine can have mounted. A type that is not listed may be shared.
@@ -45,27 +45,41 @@ static int compare(int64_t sec1, int64_t nsec1, int64_t sec2, int64_t nsec2)
 //
 // A later change here is not always another directory: the caller's make may have written there since the caller looked. That is believed
 // only of a change after that look, give or take the clocks and the second that a file server's clock may be late in its own ticks.
-enum directory same_directory(const struct exec_head *home, const struct place *here, int same_kernel, uint32_t skew_ms)
+enum directory same_place(const struct seen *home, const struct place *here, int same_kernel, uint32_t skew_ms)
 {
 	if (same_kernel)
-		return here->dev == home->dir_dev && here->ino == home->dir_ino ? DIRECTORY_SAME : DIRECTORY_INODE;
-	if (local(home->dir_fs) && local(here->fs))
+		return here->dev == home->dev && here->ino == home->ino ? DIRECTORY_SAME : DIRECTORY_INODE;
+	if (local(home->fs) && local(here->fs))
 		return DIRECTORY_LOCAL;
-	if (here->ino != home->dir_ino)
+	if (here->ino != home->ino)
 		return DIRECTORY_INODE;
 
-	int order = compare(here->ctime_sec, here->ctime_nsec, home->dir_ctime_sec, home->dir_ctime_nsec);
+	int order = compare(here->ctime_sec, here->ctime_nsec, home->ctime_sec, home->ctime_nsec);
 	if (order == 0)
 		return DIRECTORY_SAME;
 	if (order < 0)
 		return DIRECTORY_OLDER;
-	int64_t sec = home->dir_taken_sec - 1 - skew_ms / 1000;
-	int64_t nsec = (int64_t)home->dir_taken_nsec - skew_ms % 1000 * 1000000ll;
+	int64_t sec = home->taken_sec - 1 - skew_ms / 1000;
+	int64_t nsec = (int64_t)home->taken_nsec - skew_ms % 1000 * 1000000ll;
 	if (nsec < 0) {
 		sec--;
 		nsec += 1000000000;
 	}
 	return compare(here->ctime_sec, here->ctime_nsec, sec, nsec) >= 0 ? DIRECTORY_SAME : DIRECTORY_CHANGED;
+}
+
+enum directory same_directory(const struct exec_head *home, const struct place *here, int same_kernel, uint32_t skew_ms)
+{
+	struct seen dir = {
+		.dev = home->dir_dev,
+		.ino = home->dir_ino,
+		.fs = home->dir_fs,
+		.ctime_sec = home->dir_ctime_sec,
+		.ctime_nsec = home->dir_ctime_nsec,
+		.taken_sec = home->dir_taken_sec,
+		.taken_nsec = home->dir_taken_nsec,
+	};
+	return same_place(&dir, here, same_kernel, skew_ms);
 }
 
 // The files of one package have equal sizes and times on all machines of one release, and other inodes.

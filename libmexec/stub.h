@@ -7,11 +7,13 @@
 //	search.c      which file execvp would execute
 //	daemon.c      a daemon to hand it to, and the EXEC frame
 //	attributes.c  what only this process can see of itself, while that daemon wakes up
+//	scheduling.c  and how it is scheduled, which most commands never asked about
+//	descriptors.c which descriptors above 2 are open
 //	wait.c        the conversation: frames one way, signals the other
 //	end.c         ending as the program ended
 //
 // No malloc, no stdio, no copy of the environment: hundreds of stubs wait at the same time, and each costs its caller the start
-// of one process. Until a daemon has said SENT, nothing of this process has been changed that execve would hand on.
+// of one process. Until a daemon has the job, nothing of this process has been changed that execve would hand on, and what is changed then is put back.
 #ifndef MEXEC_STUB_H
 #define MEXEC_STUB_H
 
@@ -62,13 +64,25 @@ struct job {
 	bool pathname;
 	struct stat program; // the file at path
 	bool described;
+	uint64_t mask; // of the caller, while hand_over and converse block all signals
+	int daemon; // pid of the daemon that it is offered to, 0 where it has none here
 	struct exec_head head; // its flags are the options', the rest is describe's
 	char cwd[PATH_MAX];
 	uint32_t groups[GROUPS_MAX];
+	uint32_t descriptors[EXEC_DESCRIPTORS];
 };
 
 // describe fills in the head, the directory and the groups. False: the directory has no name, so nobody else can go there.
 bool describe(struct job *job);
+
+// scheduling fills in the head from sched_policy to special. What the daemon has as well is nothing that the caller asked for.
+void scheduling(struct exec_head *h, int daemon);
+
+// list_descriptors finds the descriptors above 2 that execve would hand on.
+void list_descriptors(struct job *job);
+
+// close_descriptor closes one of those, which the program has closed where it runs.
+void close_descriptor(const struct job *job, uint32_t number);
 
 // hand_over connects to the daemon at socket, and describes and sends it the job. Returns the connection, or -1 with *why.
 int hand_over(struct job *job, const char *socket, const char **why);
@@ -86,6 +100,8 @@ _Noreturn void end_exited(unsigned code);
 _Noreturn void end_killed(unsigned signal);
 // stop_self stops this process as signal n would. False: the kernel would not (an orphaned process group), nobody will continue us.
 bool stop_self(unsigned n);
+// cook_terminal makes a terminal usable that a program has left raw: one that has not ended, and whose settings nobody is left to undo.
+void cook_terminal(void);
 
 // The kernel's own calls: a libc hides the signals that it uses itself (32 to 34), and execve hands on all 64.
 bool signal_ignored(unsigned n);

@@ -1,4 +1,5 @@
-// The supervisor: the job's parent where no control group can hold its process tree (inside a container, under a batch system).
+// The supervisor: the job's parent where no control group can hold its process tree (inside a container, under a batch system), and
+// where the job has a terminal (stage_terminal.c).
 //
 // As a subreaper it inherits every process of the tree that loses its parent, whatever session or group that has made for itself.
 // It blocks every signal, so that a terminal's Ctrl-C at the daemon does not take it away from its job, and keeps no descriptor of the job.
@@ -178,12 +179,15 @@ static void serve(int signals)
 		kill(-sv.job, (int)r.sig);
 }
 
-void supervise(void)
+void supervise(int terminal)
 {
 	mask(~0ull);
 	dispositions(1ull << (SIGCHLD - 1), 0);
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-	setpgid(0, 0);
+	if (terminal)
+		take_terminal();
+	else
+		setpgid(0, 0);
 	sigset_t children;
 	sigemptyset(&children);
 	sigaddset(&children, SIGCHLD);
@@ -206,6 +210,8 @@ void supervise(void)
 	for (int fd = 0; fd <= LOG; fd++)
 		if (fd != CHANNEL)
 			close(fd);
+	for (uint32_t i = 0; i < attached.count; i++)
+		close(attached.fds[i]);
 
 	struct pollfd polled[] = {
 		{ .fd = CHANNEL, .events = POLLIN },

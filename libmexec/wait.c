@@ -1,23 +1,27 @@
 // The conversation with the daemon after EXEC.
 //
-//	             SENT                 EXITED, KILLED, FAILED
-//	offered ------------> running ------------------------------> ended (does not return)
-//	   |  ^                 |  |
-//	   |  '-----------------'  | lost
-//	   |   HERE: refused       '----------------------------------> ended, status 125
-//	   | HERE, lost
-//	   '------------> executed here, or offered to the next daemon
+//	             WAITING                EXITED, KILLED, FAILED
+//	  taken <------------> waiting         .------------------------> ended (does not return)
+//	   |  |      SENT        |             |
+//	   |  '----------------------------------> lost: ended, status 125
+//	   |  HERE, never taken  | HERE, lost
+//	   '---------------------'-----------> executed here, or offered to the next daemon
 //
-// While a job is only offered, nothing runs: signals act on this process as they would on a program that has not got to its main
-// yet, and a stub that they kill takes the offer back. From SENT on they belong to the program.
+// A daemon that has read the job may have sent it off at once, and says nothing of it: most jobs find a free slot, and to be told
+// would cost each of them a start of this process. Only where the daemon says WAITING nothing runs for certain, until it says SENT.
+// One that went away without reading the job left it unread in the socket, which the kernel reports as a reset connection.
+//
+// Signals belong to the program from the beginning. Where it has not started, the daemon does to us what they would have done to it.
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "stub.h"
@@ -25,15 +29,17 @@
 struct conversation {
 	const struct job *job;
 	int connection;
-	bool sent; // the program may be running
+	bool sent;  // the program may be running
+	bool heard; // the daemon has said something, or something was said to it after the job
 
-	int signals;      // signalfd, -1 until the first SENT
+	int signals;      // signalfd, -1: none
 	uint64_t mask;    // of the caller, in force again before the program is executed here
-	uint64_t passed;  // signals that went to the daemon since SENT: the program's own where it is executed here after all
-	bool group;       // the last stop that was passed on was for the whole process group
+	uint64_t passed;  // signals that went to the daemon: the program's own where it is executed here after all
+	bool group;       // the last stop was for the whole process group, as far as we know: so is the CONT after it
 	unsigned stop;    // the last stop that was passed on, 0 = none
 	bool continued;   // and CONT after it
-	char node[64];    // that the job was sent to
+	time_t deaf;      // since when the daemon has not read what it was told, 0: it reads
+	char node[80];    // " on NODE" that the job was sent to, where that is known
 
 	size_t have;
 	char bytes[sizeof(struct frame) + FRAME_MAX + 1];
@@ -43,25 +49,24 @@ static const uint64_t stops = 1ull << (SIGTSTP - 1) | 1ull << (SIGTTIN - 1) | 1u
 static const uint64_t by_terminal = 1ull << (SIGTSTP - 1) | 1ull << (SIGTTIN - 1) | 1ull << (SIGTTOU - 1) | 1ull << (SIGINT - 1) |
 				    1ull << (SIGQUIT - 1) | 1ull << (SIGHUP - 1) | 1ull << (SIGCONT - 1) | 1ull << (SIGWINCH - 1);
 
+static const uint64_t ending = 1ull << (SIGINT - 1) | 1ull << (SIGQUIT - 1) | 1ull << (SIGHUP - 1) | 1ull << (SIGTERM - 1);
+
 static void take_signals(struct conversation *c)
 {
-	if (c->signals >= 0)
-		return;
-	// What the caller ignores stays with the kernel, which drops it. CONT is wanted even so: it continues an ignorer too.
+	// All of them, for a blocked signal is queued even where it is ignored: the program may have a handler by now, or wait for it.
 	// CHLD tells of children that this process got from before its execve; the program has none where it runs.
-	uint64_t set = (~c->job->head.sigign | c->job->head.sigblk | signal_bit(SIGCONT)) & ~signal_bit(SIGCHLD);
-	c->mask = signal_mask(NULL);
+	uint64_t set = ~signal_bit(SIGCHLD);
+	c->mask = c->job->mask;
 	uint64_t blocked = c->mask | set;
-	signal_mask(&blocked);
 	int fd = syscall(SYS_signalfd4, -1, &set, sizeof(set), SFD_CLOEXEC | SFD_NONBLOCK);
 	c->signals = fd < 0 || fd > 2 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (fd >= 0 && fd != c->signals)
 		close(fd);
-	if (c->signals < 0) // no descriptor left: better a stub that dies of its signals than one that is deaf to them
-		signal_mask(&c->mask);
+	// No descriptor left: better a stub that dies of its signals than one that is deaf to them.
+	signal_mask(c->signals < 0 ? &c->mask : &blocked);
 }
 
-// The job was refused after SENT, and is not running anywhere.
+// The job is not running anywhere.
 static void give_signals_back(struct conversation *c)
 {
 	if (c->signals < 0)
@@ -81,8 +86,24 @@ static bool send_signal(struct conversation *c, uint32_t n, uint32_t scope)
 		struct frame frame;
 		uint32_t signal, scope;
 	} m = {{FRAME_MAGIC, FRAME_VERSION, FRAME_SIGNAL, 8}, n, scope};
+	c->heard = true;
 	// A daemon that lets hundreds of signals lie is not worth to be waited for.
 	return send(c->connection, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof(m);
+}
+
+// A daemon that hangs must not make a process that cannot be interrupted: who has told it something a second ago that still lies
+// unread is not waited for again.
+static bool deaf(struct conversation *c)
+{
+	int unread = 0;
+	struct timespec now;
+	if (ioctl(c->connection, TIOCOUTQ, &unread) != 0 || unread == 0 || clock_gettime(CLOCK_MONOTONIC, &now) != 0) {
+		c->deaf = 0;
+		return false;
+	}
+	if (c->deaf == 0)
+		c->deaf = now.tv_sec;
+	return now.tv_sec - c->deaf > 1;
 }
 
 static void pass(struct conversation *c, const struct signalfd_siginfo *s)
@@ -99,12 +120,13 @@ static void pass(struct conversation *c, const struct signalfd_siginfo *s)
 		c->continued = false;
 		c->passed &= ~signal_bit(SIGCONT);
 	} else if (n == SIGCONT) {
-		// A shell's fg continues the group by kill(2), which looks like a kill of this process alone.
 		group = group || c->group;
 		c->continued = true;
 		c->passed &= ~stops;
 	}
 	c->passed |= bit;
+	if (deaf(c) && (bit & ending))
+		end_killed(n);
 	send_signal(c, n, group);
 }
 
@@ -122,7 +144,12 @@ static void stopped(struct conversation *c, unsigned n)
 	bool stale = n == c->stop && c->continued;
 	if (n == c->stop)
 		c->stop = 0;
-	if (!stale && !stop_self(n)) {
+	if (stale)
+		return;
+	// The program may have stopped its group by itself, and a shell's fg continues a group by kill(2), which looks like a kill of this
+	// process alone.
+	c->group = true;
+	if (!stop_self(n)) {
 		send_signal(c, SIGCONT, c->group);
 		c->continued = true;
 	}
@@ -130,16 +157,20 @@ static void stopped(struct conversation *c, unsigned n)
 
 static void note_node(struct conversation *c, const char *text)
 {
+	static const char on[] = " on ";
+	const size_t start = sizeof(on) - 1;
 	size_t n = strcspn(text, ":");
-	if (n >= sizeof(c->node))
-		n = sizeof(c->node) - 1;
-	memcpy(c->node, text, n);
-	c->node[n] = '\0';
+	if (n >= sizeof(c->node) - start)
+		n = sizeof(c->node) - start - 1;
+	memcpy(c->node, on, start);
+	memcpy(c->node + start, text, n);
+	c->node[start + n] = '\0';
 }
 
 static _Noreturn void lost(const struct conversation *c)
 {
-	say("mexec: ", c->job->name, ": lost on ", c->node, ": the daemon of this node went away while the job ran", NULL);
+	cook_terminal();
+	say("mexec: ", c->job->name, ": lost", c->node, ": the daemon of this node went away while the job ran", NULL);
 	_exit(STATUS_LOST);
 }
 
@@ -152,13 +183,16 @@ static enum verdict obey(struct conversation *c, const struct frame *f, char *bo
 	if (f->length >= sizeof(number))
 		memcpy(&number, body, sizeof(number));
 	bool alone = f->length == sizeof(number);
+	c->heard = true;
 	switch (f->type) {
+	case FRAME_WAITING:
+		c->sent = false;
+		return GO_ON;
 	case FRAME_HERE:
 		if (c->job->verbose)
 			say("mexec: here: ", body, NULL);
 		return EXECUTE;
 	case FRAME_SENT:
-		take_signals(c);
 		c->sent = true;
 		note_node(c, body);
 		if (c->job->verbose)
@@ -177,6 +211,11 @@ static enum verdict obey(struct conversation *c, const struct frame *f, char *bo
 			return MALFORMED;
 		stopped(c, number);
 		return GO_ON;
+	case FRAME_CLOSED:
+		if (!alone)
+			return MALFORMED;
+		close_descriptor(c->job, number);
+		return GO_ON;
 	case FRAME_FAILED:
 		if (f->length < sizeof(number) || number > 255)
 			return MALFORMED;
@@ -190,8 +229,12 @@ static enum verdict obey(struct conversation *c, const struct frame *f, char *bo
 static enum verdict hear(struct conversation *c)
 {
 	ssize_t n = recv(c->connection, c->bytes + c->have, sizeof(c->bytes) - 1 - c->have, 0);
+	if (n < 0 && errno == EINTR)
+		return GO_ON;
+	if (n < 0 && errno == ECONNRESET && !c->heard)
+		c->sent = false;
 	if (n <= 0)
-		return n < 0 && errno == EINTR ? GO_ON : MALFORMED;
+		return MALFORMED;
 	c->have += n;
 	for (;;) {
 		struct frame f;
@@ -221,7 +264,9 @@ enum answer converse(const struct job *job, int connection)
 	c.connection = connection;
 	c.signals = -1;
 	c.have = 0;
-	c.sent = false;
+	c.sent = true;
+	c.heard = false;
+	take_signals(&c);
 	for (;;) {
 		if (c.signals >= 0) {
 			struct pollfd p[] = {{c.connection, POLLIN, 0}, {c.signals, POLLIN, 0}};
@@ -241,6 +286,7 @@ enum answer converse(const struct job *job, int connection)
 		case MALFORMED:
 			if (c.sent)
 				lost(&c);
+			give_signals_back(&c);
 			return ANSWER_NONE;
 		}
 	}

@@ -87,6 +87,9 @@ static int said_by(char *const argv[], const char *how)
 		case 's':
 			answer_text(c, FRAME_SENT, "n2: least loaded");
 			break;
+		case 'w':
+			answer_text(c, FRAME_WAITING, "");
+			break;
 		case 'h':
 			answer_text(c, FRAME_HERE, "the only node");
 			break;
@@ -112,7 +115,7 @@ TEST(verbose_says_where_and_why)
 	SAME_TEXT(contents("err"), "mexec: n2: least loaded\n");
 	SAME(said_by(LIST("mexec", "-v", "/bin/echo"), "ssh"), 0);
 	SAME_TEXT(contents("err"), "mexec: n2: least loaded\nmexec: n2: least loaded\nmexec: here: the only node\n");
-	SAME(said_by(LIST("mexec", "-v", "/bin/echo"), ""), 0);
+	SAME(said_by(LIST("mexec", "-v", "/bin/echo"), "w"), 0);
 	SAME_TEXT(contents("err"), "mexec: here: the daemon went away before it sent the job\n");
 	SAME(said_by(LIST("mexec", "/bin/echo"), "h"), 0);
 	SAME_TEXT(contents("err"), "");
@@ -127,10 +130,37 @@ TEST(a_failure_of_ours_is_its_line_and_its_status)
 	SAME_TEXT(contents("out"), "");
 }
 
-TEST(a_daemon_lost_before_sent_is_a_command_here)
+TEST(a_daemon_lost_while_the_job_waits_is_a_command_here)
 {
-	SAME(said_by(LIST("mexec", "/bin/sh", "-c", "echo ran; exit 9"), ""), 9);
+	SAME(said_by(LIST("mexec", "/bin/sh", "-c", "echo ran; exit 9"), "w"), 9);
 	SAME_TEXT(contents("out"), "ran\n");
+	unlink("out");
+	SAME(said_by(LIST("mexec", "/bin/sh", "-c", "echo ran; exit 9"), "wsw"), 9); // refused, and waiting again
+	SAME_TEXT(contents("out"), "ran\n");
+}
+
+TEST(a_daemon_that_went_away_without_reading_the_job_is_a_command_here)
+{
+	int l = listen_at("sock");
+	pid_t pid = run_stub(LIST("mexec", "/bin/sh", "-c", "echo ran; exit 9"), LIST(SOCKET), NULL);
+	int c = accept_at(l);
+	await(holds_signals, pid); // the job is in the socket
+	close(c);
+	SAME(ended(pid), 9 << 8);
+	SAME_TEXT(contents("out"), "ran\n");
+	unlink("out");
+	pid = run_stub(LIST("mexec", "/bin/sh", "-c", "echo ran; exit 9"), LIST(SOCKET), NULL);
+	await(holds_signals, pid);
+	close(l); // and nobody has accepted it
+	SAME(ended(pid), 9 << 8);
+	unlink("sock");
+}
+
+TEST(a_daemon_that_read_the_job_and_said_nothing_may_have_sent_it)
+{
+	SAME(said_by(LIST("mexec", "/bin/echo", "ran"), ""), 125);
+	SAME_TEXT(contents("err"), "mexec: /bin/echo: lost: the daemon of this node went away while the job ran\n");
+	SAME_TEXT(contents("out"), "");
 }
 
 TEST(a_daemon_lost_after_sent_is_a_loss_and_nothing_runs)
@@ -164,8 +194,7 @@ TEST(garbage_is_the_daemons_loss)
 			pid_t pid;
 			unlink("out");
 			int c = offer(LIST("mexec", "/bin/echo", "ran"), NULL, &pid);
-			if (sent)
-				answer_text(c, FRAME_SENT, "n2: why");
+			answer_text(c, sent ? FRAME_SENT : FRAME_WAITING, "n2: why");
 			CHECK(send(c, garbage[i].bytes, garbage[i].length, MSG_NOSIGNAL) == (ssize_t)garbage[i].length);
 			close(c);
 			int status = ended(pid);

@@ -105,8 +105,6 @@ TEST(directory_and_program_are_what_stat_shows)
 	CHECK(h->prog_dev == st.st_dev && h->prog_ino == st.st_ino && h->prog_size == (uint64_t)st.st_size);
 	CHECK(h->prog_mtime_sec == st.st_mtim.tv_sec && h->prog_mtime_nsec == st.st_mtim.tv_nsec);
 	CHECK(h->prog_mode == st.st_mode && h->prog_fs == (uint64_t)fs.f_type);
-	for (int i = 0; i < 7; i++)
-		SAME(h->reserved[i], 0);
 }
 
 TEST(environment_travels_in_order_with_duplicates_and_odd_entries)

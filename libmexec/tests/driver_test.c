@@ -62,13 +62,14 @@ TEST(the_drivers_socket_is_the_last_one_tried)
 	SAME(WEXITSTATUS(status), 4);
 }
 
-TEST(a_daemon_lost_before_sent_leaves_the_job_to_the_drivers)
+TEST(a_daemon_lost_while_the_job_waits_leaves_the_job_to_the_drivers)
 {
 	int first = listen_at("sock"), last = listen_at("fallback");
 	pid_t pid = run_stub(LIST("mexec", "/bin/true", "x"),
 			     LIST("MEXEC_DRIVER=b:/x/mexec:fallback", "MEXEC_SOCKET=sock"), NULL);
 	int c = accept_at(first);
 	struct received *one = receive(c);
+	answer_text(c, FRAME_WAITING, "");
 	close(c);
 	c = accept_at(last);
 	struct received *two = receive(c);

@@ -12,7 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
-const char *stub_path, *preload_path, *vfork_path;
+const char *stub_path, *preload_path, *vfork_path, *capture_path;
+char *family_paths;
+
 void fail(const char *file, int line, const char *format, ...)
 {
 	va_list list;
@@ -67,6 +69,13 @@ const char *contents(const char *file)
 		close(fd);
 	text[n > 0 ? n : 0] = '\0';
 	return text;
+}
+
+void file(const char *name, const char *text, mode_t mode)
+{
+	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && fchmod(fd, mode) == 0);
+	close(fd);
 }
 
 void await(bool (*state)(pid_t), pid_t pid)
@@ -128,14 +137,14 @@ struct received *receive(int connection)
 {
 	struct received *r = calloc(1, sizeof(*r));
 	struct frame f;
-	char control[CMSG_SPACE(8 * sizeof(int))];
+	char control[CMSG_SPACE((3 + EXEC_DESCRIPTORS) * sizeof(int))];
 	struct iovec part = {&f, sizeof(f)};
 	struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
 	SAME(recvmsg(connection, &m, MSG_CMSG_CLOEXEC), sizeof(f));
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL; c = CMSG_NXTHDR(&m, c)) {
 		CHECK(c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS);
 		r->nfds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		CHECK(r->nfds <= 3);
+		CHECK(r->nfds <= 3 + EXEC_DESCRIPTORS);
 		memcpy(r->fds, CMSG_DATA(c), r->nfds * sizeof(int));
 	}
 	CHECK(f.magic == FRAME_MAGIC && f.version == FRAME_VERSION && f.type == FRAME_EXEC);
@@ -149,6 +158,8 @@ struct received *receive(int connection)
 	char *at = r->bytes + sizeof(f) + sizeof(r->head);
 	r->groups = (uint32_t *)at;
 	at += 4 * r->head.ngroups;
+	r->descriptors = (uint32_t *)at;
+	at += 4 * r->head.ndescriptors;
 	r->cwd = cut(&at, end, r->head.cwd_len);
 	r->path = cut(&at, end, r->head.path_len);
 	r->nodes = cut(&at, end, r->head.nodes_len);
@@ -218,7 +229,7 @@ void serve_here(const char *socket_path, const char *log_path)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != test) // it ended before that
 		_exit(0);
-	alarm(20);
+	alarm(60);
 	FILE *log = fopen(log_path, "a");
 	for (;;) {
 		int c = accept_at(listener);

@@ -48,21 +48,25 @@ _Noreturn void fail(const char *file, int line, const char *format, ...) __attri
 
 #define LIST(...) ((char *[]){__VA_ARGS__, NULL})
 
-extern const char *stub_path, *preload_path, *vfork_path; // absolute
+extern const char *stub_path, *preload_path, *vfork_path, *capture_path; // absolute
+extern char *family_paths;				   // programs that are linked with libmexec, each ended by a colon
+
+// file writes a file of the test's directory.
+void file(const char *name, const char *text, mode_t mode);
 
 // run_stub starts the stub with stdin, "out" and "err" in the test's directory; before runs in the child, last.
 pid_t run_stub(char *const argv[], char *const env[], void (*before)(void));
 int ended(pid_t pid); // its wait status
 const char *contents(const char *file);
 void await(bool (*state)(pid_t), pid_t pid);
-bool holds_signals(pid_t pid); // SENT has arrived
+bool holds_signals(pid_t pid); // the job is on its way to the daemon
 
 struct received {
 	struct exec_head head;
-	const uint32_t *groups;
+	const uint32_t *groups, *descriptors;
 	const char *cwd, *path, *nodes, *build;
 	char **argv, **env;
-	int fds[3], nfds;
+	int fds[3 + EXEC_DESCRIPTORS], nfds;
 	size_t length;
 	char *bytes; // the whole frame
 };

@@ -6,13 +6,6 @@
 
 #include "harness.h"
 
-static void file(const char *name, const char *text, mode_t mode)
-{
-	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && fchmod(fd, mode) == 0);
-	close(fd);
-}
-
 // run starts program under the preload and returns its wait status; "out" and "err" hold what it said.
 static int run(const char *program, char *const argv[], const char *stub, const char *more)
 {
@@ -100,6 +93,16 @@ TEST(recipes_go_behind_the_stub_and_shell_functions_do_not)
 	SAME_TEXT(contents("out"), "from the function\n0\ndirect\n");
 	SAME(times(contents("log"), "\n"), 2);
 	SAME(times(contents("log"), "/bin/echo [/bin/echo] [direct]"), 1);
+}
+
+// Make 4.4 gives both the same environment.
+TEST(what_make_captures_stays_here_whatever_its_environment)
+{
+	serve_here("sock", "log");
+	SAME(run(capture_path, LIST("make-capture"), stub_path, NULL), 0);
+	SAME_TEXT(contents("out"), "captured function\nrecipe\ncaptured function\nrecipe\n");
+	SAME(times(contents("log"), "[function]"), 0);
+	SAME(times(contents("log"), "[recipe]"), 2);
 }
 
 static void nested(char *jobs)

@@ -29,7 +29,7 @@ static bool run(const struct test *t)
 	pid_t pid = fork();
 	if (pid == 0) {
 		prctl(PR_SET_CHILD_SUBREAPER, 1);
-		alarm(20); // a test that hangs is a test that fails
+		alarm(60); // a test that hangs is a test that fails
 		if (chdir(directory) != 0)
 			_exit(1);
 		t->run();
@@ -47,13 +47,16 @@ int main(int argc, char **argv)
 	stub_path = realpath(getenv("STUB"), NULL);
 	preload_path = realpath(getenv("PRELOAD"), NULL);
 	vfork_path = realpath(getenv("VFORK"), NULL);
-	if (stub_path == NULL || preload_path == NULL || vfork_path == NULL) {
-		fprintf(stderr, "STUB, PRELOAD and VFORK must name what is to be tested\n");
+	capture_path = realpath(getenv("CAPTURE"), NULL);
+	family_paths = getenv("FAMILY");
+	if (stub_path == NULL || preload_path == NULL || vfork_path == NULL || family_paths == NULL) {
+		fprintf(stderr, "STUB, PRELOAD, VFORK and FAMILY must name what is to be tested\n");
 		return 2;
 	}
 	// Whatever started us may ignore some: glibc's posix_spawn does so for the two that it hides.
 	for (int n = 1; n <= 64; n++)
 		syscall(SYS_rt_sigaction, n, (unsigned long[8]){0}, NULL, 8);
+	syscall(SYS_close_range, 3, ~0u, 0); // and leave some open
 	signal(SIGPIPE, SIG_IGN);
 	int failed = 0;
 	for (struct test *t = tests; t != NULL; t = t->next)

@@ -58,30 +58,48 @@ static void ignore_some_block_some(void)
 	raise(SIGUSR2);
 }
 
-TEST(ignored_signals_stay_with_the_kernel_and_blocked_ones_travel)
+// A program that waits for one, or has made a handler by now, gets it here, too.
+TEST(ignored_and_blocked_signals_travel)
 {
 	pid_t pid;
 	uint32_t scope;
 	int c = sent(ignore_some_block_some, &pid);
 	SAME(next_signal(c, &scope), SIGUSR2); // pending since before
 	kill(pid, SIGHUP);
+	SAME(next_signal(c, &scope), SIGHUP);
 	kill(pid, SIGUSR1);
+	SAME(next_signal(c, &scope), SIGUSR1);
 	kill(pid, SIGTERM);
 	SAME(next_signal(c, &scope), SIGTERM);
 	finish(c, pid);
 }
 
-TEST(a_signal_before_sent_takes_the_offer_back)
+TEST(a_signal_that_a_waiting_job_got_is_the_programs_where_its_daemon_is_lost)
+{
+	pid_t pid;
+	uint32_t scope;
+	int c = sent(NULL, &pid);
+	answer_text(c, FRAME_WAITING, "");
+	kill(pid, SIGTERM);
+	SAME(next_signal(c, &scope), SIGTERM);
+	close(c);
+	int status = ended(pid);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+}
+
+TEST(a_daemon_that_hangs_does_not_make_a_stub_that_cannot_be_interrupted)
 {
 	int l = listen_at("sock");
 	pid_t pid = run_stub(LIST("mexec", "/bin/true"), LIST(SOCKET), NULL);
-	int c = accept_at(l);
-	receive(c);
-	kill(pid, SIGTERM);
-	int status = ended(pid);
-	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
-	uint32_t scope;
-	SAME(next_signal(c, &scope), 0);
+	int c = accept_at(l), status = 0, times = 0;
+	await(holds_signals, pid);
+	for (; waitpid(pid, &status, WNOHANG) == 0; times++) {
+		kill(pid, SIGINT);
+		usleep(100000);
+	}
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT);
+	CHECK(times > 5); // and no hasty one
+	close(c);
 }
 
 TEST(a_signal_that_a_refused_job_got_is_the_programs_here)
@@ -155,7 +173,8 @@ TEST(a_program_may_stop_by_a_signal_that_its_caller_ignored)
 	await(is_stopped, pid);
 	kill(pid, SIGCONT);
 	SAME(next_signal(c, &scope), SIGCONT);
-	kill(pid, SIGTSTP); // ignored again
+	kill(pid, SIGTSTP); // for us it would be ignored again
+	SAME(next_signal(c, &scope), SIGTSTP);
 	kill(pid, SIGUSR1);
 	SAME(next_signal(c, &scope), SIGUSR1);
 	finish(c, pid);
@@ -188,6 +207,22 @@ TEST(a_stop_that_was_continued_meanwhile_is_over)
 	kill(pid, SIGCONT);
 	SAME(next_signal(c, &scope), SIGCONT);
 	answer_number(c, FRAME_STOPPED, SIGTSTP);
+	finish(c, pid);
+}
+
+TEST(who_has_stopped_goes_on_with_its_group)
+{
+	pid_t pid;
+	uint32_t scope;
+	int c = sent(own_group, &pid);
+	kill(pid, SIGCONT);
+	SAME(next_signal(c, &scope), SIGCONT);
+	SAME(scope, 0);
+	answer_number(c, FRAME_STOPPED, SIGTSTP); // by itself, perhaps with kill(0, SIGTSTP)
+	await(is_stopped, pid);
+	kill(pid, SIGCONT);
+	SAME(next_signal(c, &scope), SIGCONT);
+	SAME(scope, 1);
 	finish(c, pid);
 }
 

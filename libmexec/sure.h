@@ -1,0 +1,23 @@
+// Whether execve would surely succeed.
+//
+// Once the stub has taken a process's place, execve's errno can't reach the caller any more. So only what surely succeeds may go behind the
+// stub; of all else nothing is claimed, and the caller turns to execve itself. A false no costs a command its journey, a false yes
+// costs the caller the truth: what is doubtful is a no, such as formats that only some kernels know (binfmt_misc).
+//
+// No allocation, no lock, no write to anything but the stack and errno: the preload asks inside vfork's child.
+#ifndef MEXEC_SURE_H
+#define MEXEC_SURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+// sure_arguments counts the arguments, of which there is at least one, and says whether they and the environment are within execve's
+// limits even with what the stub adds.
+bool sure_arguments(char *const argv[], char *const envp[], size_t *argc);
+
+// sure_program says whether path is a program, or a script with one, that can be executed now. probe has said that the file
+// itself may be, and filled st; the arguments are sure.
+bool sure_program(const char *path, const struct stat *st, char *const argv[], char *const envp[]);
+
+#endif
