@@ -28,12 +28,9 @@ func (c *caller) away(s place.Start) bool {
 		return false
 	}
 	defer func() { l.Done(c.d.now()) }()
-	// Told before it is sent: from here on a stub that loses us reports a loss and runs nothing again.
-	if c.conn.Write(wire.AppendText(nil, wire.Sent, string(s.Node)+": "+s.Why)) != nil {
-		c.cancel()
-	}
+	c.tellSent(s)
 	p.sending(c.line, s.Grant)
-	r := &remote{caller: c, stream: stream, sinks: c.sinks()}
+	r := &remote{caller: c, link: l, stream: stream, sinks: c.sinks()}
 	defer r.close()
 	start := r.start(s.Grant)
 	err = stream.Send(&mexecpb.Up{Start: start})
@@ -41,9 +38,11 @@ func (c *caller) away(s place.Start) bool {
 	if err == nil {
 		r.attach()
 		r.relayStdin(start.Stdio[0])
+		r.openStreams()
 	}
 	end, refused, err := r.receive()
 	r.detach()
+	r.tokens.close()
 	switch {
 	case refused != nil:
 		if refused.Why == mexecpb.Refused_ENVSETTER {
@@ -61,6 +60,8 @@ func (c *caller) away(s place.Start) bool {
 			MaxRSS: int64(end.MaxRssKb),
 		}
 		r.giveBack(end.StdinTaken)
+		r.flushStreams()
+		r.restore(end.Positions)
 		r.close()
 		c.letGo()
 		if end.Signal != 0 {
@@ -73,6 +74,9 @@ func (c *caller) away(s place.Start) bool {
 		c.line.Status = mexec.Status{Signal: syscall.SIGKILL} // the caller is gone, and the job with it
 		p.ended(c.line, ledger.Ended, 0, 0)
 	default:
+		if r.screen != nil {
+			r.screen.restore()
+		}
 		lost := &mexec.LostError{Job: c.line.ID, Node: s.Node, Cause: l.Cause(err)}
 		c.d.log.Warn(fmt.Sprintf("%s: %v", c.line.Command, lost))
 		c.fail(fmt.Sprintf("%s: lost on %s: %v", c.exec.Path, s.Node, lost.Cause))
@@ -92,7 +96,7 @@ func reach(why mexecpb.Refused_Why) place.Refusal {
 		return place.RefusedProgram
 	case mexecpb.Refused_USER:
 		return place.RefusedUser
-	case mexecpb.Refused_EXEC:
+	case mexecpb.Refused_EXEC, mexecpb.Refused_FILE_ALIKE:
 		return place.RefusedAlike
 	case mexecpb.Refused_CLOCK, mexecpb.Refused_BUSY:
 		return place.RefusedAll
@@ -103,17 +107,22 @@ func reach(why mexecpb.Refused_Why) place.Refusal {
 // remote is a job on another node, as its home sees it.
 type remote struct {
 	*caller
+	link   *link.Link
 	stream mexecpb.Node_RunClient
 	sinks  [3]*relay.Sink
 	heard  bool
+	tokens tokens
 
 	sending sync.Mutex // a stream takes one Send at a time
 
 	source  *relay.Source
-	credit  chan int
+	credit  *credit
 	stop    context.CancelFunc
 	stopped chan struct{}
 	read    int64 // of stdin, in all; read after stopped
+
+	screen  *screen            // nil: the job has no terminal
+	streams map[uint32]*stream // of descriptors above 2
 }
 
 func (r *remote) start(grant place.Grant) *mexecpb.Start {
@@ -122,6 +131,7 @@ func (r *remote) start(grant place.Grant) *mexecpb.Start {
 		Uid: r.cred.UID, Gid: r.cred.GID, Groups: r.cred.Groups,
 		SkewMs: uint32(r.d.maxSkew.Milliseconds()),
 	}
+	terminal := false
 	for n, fd := range r.fds {
 		kind := mexecpb.Stdio_STDIO_CLOSED
 		if fd >= 0 {
@@ -130,8 +140,18 @@ func (r *remote) start(grant place.Grant) *mexecpb.Start {
 		if n == 0 && kind != mexecpb.Stdio_STDIO_CLOSED && r.exec.Flags&wire.NoStdin != 0 {
 			kind = mexecpb.Stdio_STDIO_NULL
 		}
+		if kind == mexecpb.Stdio_STDIO_NULL && fd >= 0 {
+			st.NullAccess |= uint32(relay.Access(fd)) << (2 * n)
+		}
 		st.Stdio = append(st.Stdio, kind)
+		terminal = terminal || kind == mexecpb.Stdio_STDIO_TERMINAL
 	}
+	if terminal {
+		r.openScreen(st)
+	}
+	st.Jobserver = r.jobserver()
+	r.tokens.named = st.Jobserver
+	st.Descriptors = r.describe(st.Stdio[0])
 	st.Merged = relayed(st.Stdio[1]) && relayed(st.Stdio[2]) && relay.Merged(r.fds[1], r.fds[2])
 	return st
 }
@@ -150,11 +170,14 @@ func (r *remote) send(up *mexecpb.Up) error {
 func (r *remote) attach() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.up = r.send
+	if r.screen != nil {
+		r.up = r.screen.up
+	}
 	for _, s := range r.pending {
-		r.send(signalUp(s))
+		r.up(signalUp(s))
 	}
 	r.pending = nil
-	r.up = r.send
 }
 
 func (r *remote) detach() {
@@ -181,19 +204,29 @@ func (r *remote) receive() (*mexecpb.End, *mexecpb.Refused, error) {
 			r.d.placer.running(r.line)
 		}
 		if len(down.Out) > 0 {
-			r.write(1, down.Out)
+			r.link.Turns.Do(down.Order, func() { r.write(1, down.Out) })
 		}
 		if len(down.Err) > 0 {
-			r.write(2, down.Err)
+			r.link.Turns.Do(down.Order, func() { r.write(2, down.Err) })
 		}
 		if down.Credit > 0 && r.credit != nil {
-			select {
-			case r.credit <- int(down.Credit):
-			default: // more than it may give
+			r.credit.give(int(down.Credit))
+		}
+		if down.Data != nil {
+			if s := r.streams[down.Data.Number]; s != nil {
+				if err := s.take(down.Data); err != nil {
+					return nil, nil, err
+				}
 			}
+		}
+		if r.screen != nil {
+			r.screen.obey(down)
 		}
 		if down.Stopped != 0 {
 			r.conn.Write(wire.AppendNumber(nil, wire.Stopped, down.Stopped))
+		}
+		if down.TokenNews != nil {
+			r.hearTokens(down.TokenNews)
 		}
 		if down.End != nil {
 			return down.End, nil, nil
@@ -226,29 +259,12 @@ func (r *remote) relayStdin(kind mexecpb.Stdio) {
 	}
 	ctx, stop := context.WithCancel(r.ctx)
 	r.source, r.stop = relay.NewSource(r.fds[0]), stop
-	r.credit, r.stopped = make(chan int, 16), make(chan struct{})
+	r.credit, r.stopped = newCredit(0), make(chan struct{})
 	r.d.wg.Go(func() {
 		defer close(r.stopped)
-		buf := make([]byte, min(window, link.Chunk))
-		for credit := 0; ; {
-			for credit == 0 {
-				select {
-				case credit = <-r.credit:
-				case <-ctx.Done():
-					return
-				}
-			}
-			n, err := r.source.Read(ctx, buf[:min(credit, len(buf))])
-			if ctx.Err() != nil && n == 0 {
-				return
-			}
-			credit -= n
-			r.read += int64(n)
-			up := &mexecpb.Up{Stdin: buf[:n], StdinEof: err != nil}
-			if r.send(up) != nil || err != nil {
-				return
-			}
-		}
+		r.read = pump(ctx, r.source, r.credit, make([]byte, min(window, link.Chunk)), func(b []byte, eof bool) error {
+			return r.send(&mexecpb.Up{Stdin: b, StdinEof: eof})
+		})
 	})
 }
 
@@ -264,10 +280,14 @@ func (r *remote) giveBack(taken uint64) {
 
 // close lets go of all that was opened for the caller's descriptors.
 func (r *remote) close() {
+	r.closeStreams()
 	if r.source != nil {
 		r.stop()
 		<-r.stopped
 		r.source.Close()
+	}
+	if r.screen != nil {
+		r.screen.close()
 	}
 	for _, s := range r.sinks {
 		if s != nil {

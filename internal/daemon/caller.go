@@ -8,12 +8,14 @@ import (
 	"io"
 	"math/bits"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"mexec"
+	"mexec/internal/descriptor"
 	"mexec/internal/ledger"
 	"mexec/internal/local"
 	"mexec/internal/place"
@@ -32,12 +34,16 @@ type caller struct {
 	exec *wire.ExecBody
 	body []byte // the bytes of exec, for the worker
 	fds  [3]int // the caller's descriptors; -1: closed
-	held []int  // those of fds that are open
-	line *ledger.Job
+	held []int  // all of the caller's that we have open
+
+	above  []int              // its descriptors above 2, as exec names them
+	routes []descriptor.Route // and how they travel
+	line   *ledger.Job
 
 	ctx    context.Context // ends when the stub is gone
 	cancel context.CancelFunc
 	once   sync.Once // starts the reading of the stub's frames
+	waits  bool      // the stub knows that its job waits
 
 	mu      sync.Mutex // guards the rest
 	up      func(*mexecpb.Up) error
@@ -67,11 +73,12 @@ func (d *Daemon) serve(conn *local.Conn) {
 		if h.Type != wire.Exec {
 			err = fmt.Errorf("%v frame where a job should begin", h.Type)
 		} else if c.exec, err = wire.ParseExec(c.body); err == nil {
-			c.fds, err = spread(c.exec.FDs, c.held)
+			c.fds, c.above, err = spread(c.exec, c.held)
 		}
 	}
 	if err != nil {
 		if !errors.Is(err, io.EOF) { // who connects and says nothing only looks whether we live
+			c.tellWaiting() // and will be: it has not been sent
 			d.log.Warn(fmt.Sprintf("local: pid %d, uid %d: %v", c.cred.PID, c.cred.UID, err))
 		}
 		return
@@ -85,23 +92,24 @@ func (d *Daemon) serve(conn *local.Conn) {
 }
 
 // spread puts the descriptors that came where they belong.
-func spread(mask uint32, fds []int) ([3]int, error) {
-	to := [3]int{-1, -1, -1}
-	if bits.OnesCount32(mask) != len(fds) {
-		return to, fmt.Errorf("EXEC frame: %d descriptors came, %d were said", len(fds), bits.OnesCount32(mask))
+func spread(e *wire.ExecBody, fds []int) (to [3]int, above []int, err error) {
+	to = [3]int{-1, -1, -1}
+	if said := bits.OnesCount32(e.FDs) + len(e.Descriptors); said != len(fds) {
+		return to, nil, fmt.Errorf("EXEC frame: %d descriptors came, %d were said", len(fds), said)
 	}
-	for n, i := 0, 0; n < 3; n++ {
-		if mask&(1<<n) != 0 {
-			to[n] = fds[i]
-			i++
+	for n := range to {
+		if e.FDs&(1<<n) != 0 {
+			to[n], fds = fds[0], fds[1:]
 		}
 	}
-	return to, nil
+	return to, slices.Clone(fds), nil
 }
 
 // letGo closes the caller's descriptors. It comes before the stub hears of an end, so that who then reads the other side of a pipe to
 // its end waits for nobody.
 func (c *caller) letGo() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, fd := range c.held {
 		unix.Close(fd)
 	}
@@ -158,7 +166,15 @@ func (c *caller) mustStay() string {
 	case e.UID != [3]uint32{c.cred.UID, c.cred.UID, c.cred.UID} || e.GID != [3]uint32{c.cred.GID, c.cred.GID, c.cred.GID}:
 		return "real, effective and saved ids differ"
 	}
-	return ""
+	if why := privilege(e, c.cred.UID); why != "" {
+		return why
+	}
+	if c.d.everyone && c.cred.UID != 0 {
+		if why := overstated(e, c.cred.PID); why != "" {
+			return why
+		}
+	}
+	return c.look()
 }
 
 // wait waits for a grant. false: the caller is gone, or was killed while it waited.
@@ -168,12 +184,33 @@ func (c *caller) wait(placed chan place.Start) (place.Start, bool) {
 		return s, true
 	default:
 	}
+	c.tellWaiting()
 	c.listen()
 	select {
 	case s := <-placed:
 		return s, true
 	case <-c.ctx.Done():
 		return place.Start{}, false
+	}
+}
+
+// A stub takes a job that we have read for sent: most are at once, and to say so would wake it up for each of them. So it is told of the
+// others, and whoever is told anything is told all.
+
+// tellWaiting: nothing runs. A stub that loses us from here on runs the command itself.
+func (c *caller) tellWaiting() {
+	c.waits = true
+	c.conn.Write(wire.AppendText(nil, wire.Waiting, ""))
+}
+
+// tellSent comes before the job is sent: from here on a stub that loses us reports a loss and runs nothing again.
+func (c *caller) tellSent(s place.Start) {
+	if !c.waits && c.exec.Flags&wire.Verbose == 0 {
+		return
+	}
+	c.waits = false
+	if c.conn.Write(wire.AppendText(nil, wire.Sent, string(s.Node)+": "+s.Why)) != nil {
+		c.cancel()
 	}
 }
 
@@ -218,6 +255,7 @@ func (c *caller) signal(s wire.SignalBody) {
 	switch {
 	case c.exec.SigBlk&(1<<(s.Number-1)) != 0:
 		c.pending = append(c.pending, s)
+	case c.exec.SigIgn&(1<<(s.Number-1)) != 0:
 	case s.Number == syscall.SIGTSTP || s.Number == syscall.SIGTTIN || s.Number == syscall.SIGTTOU:
 		c.conn.Write(wire.AppendNumber(nil, wire.Stopped, uint32(s.Number)))
 	default:

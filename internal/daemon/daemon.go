@@ -26,8 +26,10 @@ import (
 	"mexec/internal/cluster"
 	"mexec/internal/gauge"
 	"mexec/internal/ident"
+	"mexec/internal/jobserver"
 	"mexec/internal/link"
 	"mexec/internal/local"
+	"mexec/internal/relay"
 	"mexec/internal/spawn"
 )
 
@@ -60,7 +62,7 @@ type Daemon struct {
 	now      func() time.Time
 	everyone bool // runs as root: serves every user of the machine
 	maxSkew  time.Duration
-	null     *os.File
+	null     [3]*os.File // by how it is opened: O_RDONLY, O_WRONLY, O_RDWR
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -68,15 +70,19 @@ type Daemon struct {
 
 	placer   *placer
 	ancestry *ancestry
+	screens  relay.Screens
 	adopted  sync.Once
 	socket   *local.Listener
 	peers    *peers
 	// The rest is nil where this node is alone.
-	spawner *spawn.Spawner
-	pool    *link.Pool
-	server  *link.Server
-	door    *ident.Door
-	cluster *cluster.Cluster
+	spawner  *spawn.Spawner
+	arrivals *relay.Arrivals
+	pool     *link.Pool
+	lender   *jobserver.Home
+	nests    *jobserver.Nests
+	server   *link.Server
+	door     *ident.Door
+	cluster  *cluster.Cluster
 }
 
 // Open starts a daemon.
@@ -111,7 +117,7 @@ func (d *Daemon) open() (err error) {
 	d.self = self.Name
 	d.placer = newPlacer(self, d.now)
 	d.peers = newPeers(d, self)
-	if d.null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
+	if d.null, err = openNull(); err != nil {
 		return err
 	}
 	if cfg.Identity != nil {
@@ -130,9 +136,13 @@ func (d *Daemon) open() (err error) {
 // openCluster opens what a node among others needs.
 func (d *Daemon) openCluster(self *mexec.Node) (err error) {
 	cfg, id := &d.cfg, d.cfg.Identity
+	if d.arrivals, err = relay.NewArrivals(); err != nil {
+		return err
+	}
 	if d.spawner, err = spawn.Open(spawn.Config{Stage: cfg.Stage, Cgroup: cfg.Cgroup, Log: d.log}); err != nil {
 		return err
 	}
+	d.lender, d.nests = jobserver.NewHome(), nestsBeside(cfg.Socket)
 	ln, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return err
@@ -194,13 +204,32 @@ func (d *Daemon) Close() error {
 		errs = append(errs, d.door.Close())
 	}
 	d.wg.Wait()
+	if d.lender != nil {
+		d.lender.Close()
+		errs = append(errs, d.nests.Close())
+	}
 	if d.spawner != nil {
 		errs = append(errs, d.spawner.Close())
 	}
-	if d.null != nil {
-		errs = append(errs, d.null.Close())
+	if d.arrivals != nil {
+		errs = append(errs, d.arrivals.Close())
+	}
+	for _, f := range d.null {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// openNull opens the null device in each way that a caller may have it open.
+func openNull() (null [3]*os.File, err error) {
+	for mode := range null {
+		if null[mode], err = os.OpenFile(os.DevNull, mode, 0); err != nil {
+			break
+		}
+	}
+	return null, err
 }
 
 // accept serves the stubs of this node.

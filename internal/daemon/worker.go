@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"mexec"
+	"mexec/internal/jobserver"
 	"mexec/internal/link"
 	"mexec/internal/place"
 	"mexec/internal/relay"
@@ -96,10 +98,13 @@ type guest struct {
 
 	sending sync.Mutex // a stream takes one Send at a time
 
-	feed   *relay.Feed   // nil: no stdin is relayed
-	over   chan struct{} // closed when the process has ended
-	outs   [3]*os.File   // our ends of the output pipes
-	output sync.WaitGroup
+	feed     *relay.Feed         // nil: no stdin is relayed
+	over     chan struct{}       // closed when the process has ended
+	outs     [3]*os.File         // our ends of the output pipes
+	conduits map[uint32]*conduit // of descriptors above 2
+	nest     *jobserver.Nest     // nil: no jobserver
+	desk     *desk               // nil: the job has no terminal
+	output   sync.WaitGroup
 }
 
 // admit says whether this node runs such a job for such a user.
@@ -108,6 +113,9 @@ func (g *guest) admit(start *mexecpb.Start) (spawn.Job, *mexecpb.Down) {
 	exec, err := wire.ParseExec(start.Exec)
 	if err == nil && len(start.Stdio) != 3 {
 		err = errors.New("start: not three descriptors")
+	}
+	if err == nil {
+		err = complete(exec.Descriptors, start.Descriptors)
 	}
 	if err != nil {
 		return spawn.Job{}, refusal(mexecpb.Refused_MALFORMED, err.Error(), 0)
@@ -130,20 +138,34 @@ func (g *guest) admit(start *mexecpb.Start) (spawn.Job, *mexecpb.Down) {
 // begin makes the job's descriptors and hands it to its stage. Whether its program ran, relay will know.
 func (g *guest) begin(ctx context.Context, job spawn.Job, start *mexecpb.Start) *mexecpb.Down {
 	var theirs [3]*os.File
+	ends := g.nestFor(&job, start)
 	defer func() {
-		for _, f := range theirs {
-			if f != nil && f != g.d.null {
+		for _, f := range append(theirs[:], ends[:]...) {
+			if f != nil {
 				f.Close()
 			}
 		}
 	}()
-	var err error
+	more, err := g.equip(&job, start, ends)
+	defer func() {
+		for _, f := range more {
+			f.Close()
+		}
+	}()
 	for n, kind := range start.Stdio {
 		switch {
 		case err != nil || kind == mexecpb.Stdio_STDIO_CLOSED:
 			continue
 		case kind == mexecpb.Stdio_STDIO_NULL:
-			job.Stdio[n] = g.d.null
+			job.Stdio[n] = g.d.null[min(start.NullAccess>>(2*n)&3, unix.O_RDWR)]
+			continue
+		case kind == mexecpb.Stdio_STDIO_TERMINAL:
+			if g.desk == nil {
+				g.desk, err = newDesk(start)
+			}
+			if err == nil {
+				job.Stdio[n], job.Terminal = g.desk.Slave, true
+			}
 			continue
 		case n == 0:
 			window := relay.Page
@@ -164,6 +186,7 @@ func (g *guest) begin(ctx context.Context, job spawn.Job, start *mexecpb.Start) 
 		g.proc, err = g.start(ctx, job)
 	}
 	if err == nil {
+		g.serveTokens()
 		return nil
 	}
 	g.close()
@@ -172,11 +195,11 @@ func (g *guest) begin(ctx context.Context, job spawn.Job, start *mexecpb.Start) 
 
 // start starts the job. One with stdin to relay must be known to run before the home reads any of it.
 func (g *guest) start(ctx context.Context, job spawn.Job) (*spawn.Process, error) {
-	if g.feed == nil {
+	if g.feed == nil && len(g.conduits) == 0 {
 		return g.d.spawner.Hand(ctx, job)
 	}
 	proc, err := g.d.spawner.StartContext(ctx, job)
-	if err == nil {
+	if err == nil && g.feed != nil && !proc.Opens(0) {
 		g.send(&mexecpb.Down{Credit: uint32(g.feed.Window())})
 	}
 	return proc, err
@@ -185,6 +208,9 @@ func (g *guest) start(ctx context.Context, job spawn.Job) (*spawn.Process, error
 // refused says what a failed start means to the home. Nothing of the program has run.
 func refused(err error) *mexecpb.Down {
 	var step *spawn.StepError
+	if errors.Is(err, errUnsupplied) {
+		return refusal(mexecpb.Refused_FILE, err.Error(), 0)
+	}
 	if !errors.As(err, &step) {
 		return refusal(mexecpb.Refused_BUSY, err.Error(), 0)
 	}
@@ -198,18 +224,31 @@ func refused(err error) *mexecpb.Down {
 		why = mexecpb.Refused_ENVSETTER
 	case spawn.StepExec:
 		why = mexecpb.Refused_EXEC
+	case spawn.StepDescriptor:
+		why = mexecpb.Refused_FILE
+		switch {
+		case step.Errno == unix.ENOENT, step.Errno == unix.EACCES, step.Errno == unix.EPERM, step.Errno == 0 && step.Detail&7 == spawn.DirectoryLocal:
+			why = mexecpb.Refused_FILE_ALIKE // to ask all nodes of a cluster would take longer than the command
+		}
 	}
 	return refusal(why, err.Error(), step.Errno)
 }
 
 func (g *guest) close() {
+	g.closeTokens()
 	if g.feed != nil {
 		g.feed.Close()
+	}
+	for _, c := range g.conduits {
+		c.Close()
 	}
 	for _, f := range g.outs {
 		if f != nil {
 			f.Close()
 		}
+	}
+	if g.desk != nil {
+		g.desk.Close()
 	}
 }
 
@@ -224,8 +263,16 @@ func (g *guest) send(d *mexecpb.Down) error {
 func (g *guest) relay(ctx context.Context) (*mexecpb.End, error) {
 	defer context.AfterFunc(ctx, func() { g.proc.Kill() })()
 	g.proc.Changes(func(stopped syscall.Signal) {
-		g.send(&mexecpb.Down{Stopped: uint32(stopped), Continued: stopped == 0})
+		tell := func() { g.send(&mexecpb.Down{Stopped: uint32(stopped), Continued: stopped == 0}) }
+		if g.desk == nil {
+			tell()
+		} else {
+			g.desk.After(tell)
+		}
 	})
+	if g.desk != nil {
+		g.desk.begin(g.proc.Pids, &g.output, g.send)
+	}
 	stdin := make(chan *mexecpb.Up, 2*relay.FileWindow/link.Chunk+2)
 	g.d.wg.Go(func() { g.hear(stdin) })
 	var feeding sync.WaitGroup
@@ -237,11 +284,16 @@ func (g *guest) relay(ctx context.Context) (*mexecpb.End, error) {
 			g.output.Go(func() { g.drain(n, out) })
 		}
 	}
+	finish := g.serveConduits(ctx)
 	status, usage, err := g.proc.Wait()
 	if rerr := g.proc.Release(); rerr != nil {
 		g.d.log.Error(fmt.Sprintf("job of %s: %v", g.session.Home, rerr))
 	}
+	if g.desk != nil {
+		g.desk.leave()
+	}
 	g.output.Wait()
+	finish()
 	var taken int64
 	if g.feed != nil {
 		close(g.over)
@@ -256,10 +308,14 @@ func (g *guest) relay(ctx context.Context) (*mexecpb.End, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
+	var moved []*mexecpb.Position
+	for _, p := range g.proc.Moved() {
+		moved = append(moved, &mexecpb.Position{Number: p.Number, Offset: p.Offset})
+	}
 	return &mexecpb.End{
 		Code: uint32(status.Code), Signal: uint32(status.Signal), Core: status.Core,
 		UserUs: uint64(usage.User.Microseconds()), SystemUs: uint64(usage.System.Microseconds()), MaxRssKb: uint64(usage.MaxRSS),
-		StdinTaken: uint64(max(0, taken)),
+		StdinTaken: uint64(max(0, taken)), Positions: moved,
 	}, nil
 }
 
@@ -272,11 +328,18 @@ func (g *guest) hear(stdin chan *mexecpb.Up) {
 			return
 		}
 		switch {
+		case g.desk != nil && g.desk.hear(up):
 		case up.Signal != nil && up.Signal.Number >= 1 && up.Signal.Number <= 64:
 			g.proc.Signal(syscall.Signal(up.Signal.Number), up.Signal.Group)
+		case up.TokenOffer != nil:
+			g.offerTokens(up.TokenOffer)
 		case up.Broken == 1 || up.Broken == 2:
 			if out := g.outs[up.Broken]; out != nil {
 				out.Close() // its next write fails, as at home
+			}
+		case up.Data != nil:
+			if c := g.conduits[up.Data.Number]; c != nil && !c.take(up.Data) {
+				g.proc.Kill() // as below
 			}
 		case len(up.Stdin) > 0 || up.StdinEof:
 			select {
@@ -320,10 +383,19 @@ var buffers = sync.Pool{New: func() any { return new([link.Chunk]byte) }}
 func (g *guest) drain(n int, out *os.File) {
 	buf := buffers.Get().(*[link.Chunk]byte)
 	defer buffers.Put(buf)
+	in, err := g.d.arrivals.Add(out, &g.session.Written)
+	if err != nil {
+		if !errors.Is(err, os.ErrClosed) {
+			g.d.log.Warn(fmt.Sprintf("job of %s: its output: %v", g.session.Home, err))
+		}
+		out.Close()
+		return
+	}
+	defer in.Remove()
 	for {
-		k, err := out.Read(buf[:])
+		k, order, err := in.Read(buf[:])
 		if k > 0 {
-			down := &mexecpb.Down{}
+			down := &mexecpb.Down{Order: order}
 			if n == 1 {
 				down.Out = buf[:k]
 			} else {
@@ -334,8 +406,8 @@ func (g *guest) drain(n int, out *os.File) {
 				return
 			}
 		}
-		if err != nil {
-			if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrClosed) {
+		if k == 0 {
+			if err != nil && !errors.Is(err, os.ErrClosed) {
 				g.d.log.Warn(fmt.Sprintf("job of %s: read its output: %v", g.session.Home, err))
 			}
 			return

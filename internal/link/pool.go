@@ -73,6 +73,8 @@ type Link struct {
 	run  mexecpb.NodeClient
 	out  *box[homeNotes]
 
+	Turns Turns // of what its jobs have written
+
 	mu    sync.Mutex
 	cause error
 	used  time.Time

@@ -38,6 +38,7 @@ type Worker interface {
 type Session struct {
 	Home       mexec.NodeID
 	SameKernel bool
+	Written    uint64 // numbers what its jobs write: relay.Arrivals'
 
 	ctx context.Context // ends with the link
 	end context.CancelFunc

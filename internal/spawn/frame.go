@@ -15,6 +15,8 @@ import (
 
 const stageHead = 40
 
+var le = binary.LittleEndian
+
 const (
 	flagSetIDs = 1 << iota
 	flagCheckProgram
@@ -22,6 +24,9 @@ const (
 	flagEnvSetter
 	flagSupervise
 	flagCheckDirectory
+	flagTerminal
+
+	flagDescriptors = 1024
 )
 
 const recordSize = 16
@@ -33,7 +38,6 @@ type record struct {
 }
 
 func parseRecord(b []byte) record {
-	le := binary.LittleEndian
 	return record{Step(le.Uint32(b)), le.Uint32(b[4:]), le.Uint32(b[8:])}
 }
 
@@ -46,9 +50,13 @@ func appendFrame(b []byte, j *Job, ignored uint64, supervise bool) []byte {
 		return 0
 	}
 	flags := flag(j.SetIDs, flagSetIDs) | flag(j.CheckProgram, flagCheckProgram) | flag(j.SameKernel, flagSameKernel) |
-		flag(j.EnvSetter != "", flagEnvSetter) | flag(supervise, flagSupervise) | flag(j.CheckDirectory, flagCheckDirectory)
-	le := binary.LittleEndian
-	length := stageHead - 4 + 4*len(j.Groups) + len(j.EnvSetter) + 1 + len(j.Exec)
+		flag(j.EnvSetter != "", flagEnvSetter) | flag(supervise || j.Terminal, flagSupervise) | flag(j.CheckDirectory, flagCheckDirectory) |
+		flag(j.Terminal, flagTerminal) | flag(len(j.Descriptors) > 0, flagDescriptors)
+	var table []byte
+	if len(j.Descriptors) > 0 {
+		table = appendDescriptors(nil, j.Descriptors)
+	}
+	length := stageHead - 4 + 4*len(j.Groups) + len(j.EnvSetter) + 1 + len(table) + len(j.Exec)
 	for _, v := range []uint32{uint32(length), flags, j.UID, j.GID, uint32(len(j.Groups))} {
 		b = le.AppendUint32(b, v)
 	}
@@ -64,7 +72,7 @@ func appendFrame(b []byte, j *Job, ignored uint64, supervise bool) []byte {
 		b = le.AppendUint32(b, g)
 	}
 	b = append(b, j.EnvSetter...)
-	return append(b, 0)
+	return append(append(b, 0), table...)
 }
 
 const (
@@ -93,7 +101,16 @@ func ignoredSignals() (uint64, error) {
 }
 
 // object names what a step of j works on, for its error.
-func (j *Job) object(s Step) string {
+func (j *Job) object(s Step, detail uint32) string {
+	if s == StepDescriptor {
+		name := fmt.Sprint(detail >> 3)
+		for _, d := range j.Descriptors {
+			if d.Number == detail>>3 && d.Opened != nil {
+				name += " (" + d.Opened.Path + ")"
+			}
+		}
+		return name
+	}
 	if s == StepEnvSetter {
 		return j.EnvSetter
 	}

@@ -55,7 +55,7 @@ func buildStage(to string) error {
 	if err != nil || len(sources) == 0 {
 		return fmt.Errorf("no sources of the stage: %v", err)
 	}
-	args := append([]string{"-static", "-Os", "-s", "-o", to, "../../libmexec/guard.c", "../../libmexec/supervise.c"}, sources...)
+	args := append([]string{"-static", "-Os", "-s", "-o", to, "../../libmexec/guard.c", "../../libmexec/supervise.c", "../../libmexec/forkserver.c"}, sources...)
 	if out, err := exec.Command(cc, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("build the stage: %v\n%s", err, out)
 	}

@@ -24,11 +24,13 @@ type Process struct {
 	stage   int      // our child: the same, or its supervisor
 	pidfd   *os.File // of our child, readable when it has ended
 	channel *os.File
-	group   *group      // nil: a supervisor holds the job
-	super   *supervisor // nil: a group holds it
+	group   *group      // nil: only a supervisor holds the job
+	super   *supervisor // nil: only a group holds it
 	kills   sync.WaitGroup
 	changes changes
-	unheard *Job // not nil: nobody has read yet whether execve succeeded. Wait does
+	files   []handed   // copies of the files that the stage has opened
+	moved   []Position // of those, after Release
+	unheard *Job       // not nil: nobody has read yet whether execve succeeded. Wait does
 
 	mu       sync.Mutex
 	reaped   bool
@@ -147,6 +149,7 @@ func (p *Process) Release() error {
 	if p.super != nil {
 		<-p.super.done
 	}
+	defer p.settle()
 	if p.group == nil {
 		return nil
 	}

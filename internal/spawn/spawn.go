@@ -1,6 +1,6 @@
 // Package spawn is the worker's edge to the kernel: it starts a process with the exact meaning of execve, holds its whole tree, and reaps it.
 //
-// A job is one fork and one execve of the stage (libmexec/stage.c), which becomes the job. Start returns when that execve has succeeded or
+// A job is a fork of the fork server (libmexec/forkserver.c), a stage, which becomes the job by one execve (libmexec/stage.c). Start returns when that execve has succeeded or
 // failed (Hand leaves that to Wait). From then on the caller owns a Process and must call Wait and then Release, in that order and once each, whatever else happens;
 // Kill and Signal may be called at any time, from any goroutine, also late, and do not block.
 //
@@ -53,6 +53,7 @@ type Spawner struct {
 	ignored uint64
 	pool    *pool // nil: supervisors hold the jobs
 	guard   *guard
+	forks   *forkServer
 	setters *setterLog
 	stops   *stops
 	standby *standby
@@ -92,6 +93,12 @@ func Open(cfg Config) (*Spawner, error) {
 	} else if _, err := os.Stat("/proc/thread-self/children"); err != nil {
 		return nil, fmt.Errorf("containment: no control group is ours, and a supervisor needs %w", err)
 	}
+	if s.forks, err = startForkServer(stage); err != nil {
+		if s.pool != nil {
+			err = errors.Join(err, s.pool.close(), s.guard.close(true))
+		}
+		return nil, err
+	}
 	s.setters = openSetterLog(s.log)
 	s.stops = watchStops()
 	s.standby = &standby{spawner: s, most: min(runtime.NumCPU(), 8)}
@@ -117,6 +124,7 @@ func (s *Spawner) Close() error {
 		return nil
 	}
 	s.standby.close()
+	s.forks.close()
 	// Whoever was let in before holds the lock of starts until its process is known.
 	s.stops.starting.Lock()
 	jobs := s.stops.all()

@@ -2,8 +2,8 @@ package spawn
 
 import "sync"
 
-// standby keeps a few stages that are forked and wait for their frame, so that a job that comes alone finds the first of its two
-// executions done: a third of what a start costs. They are made behind the start that takes one, while its program begins to run; jobs
+// standby keeps a few stages that are forked and wait for their frame, so that a job that comes alone does not wait for
+// a fork. They are made behind the start that takes one, while its program begins to run; jobs
 // that come faster than that fork their own, and cost what they would without.
 type standby struct {
 	spawner *Spawner

@@ -26,7 +26,9 @@ type Job struct {
 	Skew           time.Duration // how far the two clocks may be apart
 	EnvSetter      string        // script of this node that makes the job's environment; "" for none
 
-	Stdio [3]*os.File // nil: closed. The caller closes them after Start
+	Stdio       [3]*os.File  // nil: closed. The caller closes them after Start
+	Terminal    bool         // the terminal among Stdio becomes the job's controlling one, and the job its foreground group. A supervisor leads its session
+	Descriptors []Descriptor // others, ascending
 
 	// Born is told the number of a process that the job will be, or be a child of, before the job can do anything; nil: nobody asks.
 	// It is told another where the first was no good.
@@ -63,7 +65,7 @@ func (s *Spawner) StartContext(ctx context.Context, j Job) (*Process, error) {
 // command that is over in a moment costs one wake-up less so. An environment setter and a supervisor have news before the job's end,
 // so that Hand is StartContext for them, and also gives their errors.
 func (s *Spawner) Hand(ctx context.Context, j Job) (*Process, error) {
-	if s.pool == nil || j.EnvSetter != "" {
+	if s.pool == nil || j.EnvSetter != "" || j.Terminal {
 		return s.StartContext(ctx, j)
 	}
 	p, err := s.hand(&j)
@@ -145,22 +147,13 @@ func (s *Spawner) forkStage(p *Process, channel int) error {
 	if s.isClosed() {
 		return ErrClosed
 	}
-	const none = ^uintptr(0)
-	pidfd := -1
-	sys := &syscall.SysProcAttr{PidFD: &pidfd}
+	group := -1
 	if p.group != nil && p.group.born {
-		sys.UseCgroupFD, sys.CgroupFD = true, p.group.dir
+		group = p.group.dir
 	}
-	pid, err := syscall.ForkExec(s.stage, []string{"mexec-stage"}, &syscall.ProcAttr{
-		Env: []string{}, Files: []uintptr{none, none, none, uintptr(channel)}, Sys: sys,
-	})
+	pid, pidfd, err := s.forks.fork(channel, group)
 	if err != nil {
-		return fmt.Errorf("start %s: %w", s.stage, err)
-	}
-	if pidfd < 0 {
-		syscall.Kill(pid, syscall.SIGKILL)
-		syscall.Wait4(pid, nil, 0, nil)
-		return errors.New("this kernel has no process descriptors: Linux 5.4 or later is needed")
+		return err
 	}
 	p.pid, p.stage = pid, pid
 	unix.FcntlInt(uintptr(pidfd), unix.F_SETFL, unix.O_RDWR|unix.O_NONBLOCK)
@@ -182,6 +175,11 @@ func (p *Process) send(j *Job) error {
 	}
 	if j.EnvSetter != "" {
 		fds = append(fds, p.spawner.setters.fd(int(p.spawner.null.Fd())))
+	}
+	for _, d := range j.Descriptors {
+		if d.Attached != nil {
+			fds = append(fds, int(d.Attached.Fd()))
+		}
 	}
 	rights := unix.UnixRights(fds...)
 	conn, err := p.channel.SyscallConn()
@@ -214,9 +212,15 @@ func (p *Process) begin(j *Job) error {
 	ready := j.EnvSetter == ""
 	var buf [recordSize]byte
 	for {
-		_, err := io.ReadFull(p.channel, buf[:])
+		var files []int
+		var err error
+		if len(j.Descriptors) > 0 {
+			files, err = p.receive(buf[:])
+		} else {
+			_, err = io.ReadFull(p.channel, buf[:])
+		}
 		switch {
-		case err == io.EOF && p.group != nil && ready:
+		case err == io.EOF && p.group != nil && !j.Terminal && ready:
 			p.channel.Close()
 			return nil
 		case err == io.EOF:
@@ -228,6 +232,8 @@ func (p *Process) begin(j *Job) error {
 		switch r.step {
 		case stepReady:
 			ready = true
+		case stepOpened:
+			p.opened(j, files, syscall.Errno(r.errno))
 		case stepChild:
 			if !ready {
 				return fmt.Errorf("stage %d: died before the job began", p.stage)
@@ -235,7 +241,7 @@ func (p *Process) begin(j *Job) error {
 			p.supervised(int(r.detail))
 			return nil
 		default:
-			return &StepError{Step: r.step, Errno: syscall.Errno(r.errno), Detail: r.detail, object: j.object(r.step)}
+			return &StepError{Step: r.step, Errno: syscall.Errno(r.errno), Detail: r.detail, object: j.object(r.step, r.detail)}
 		}
 	}
 }

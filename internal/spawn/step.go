@@ -28,6 +28,18 @@ const (
 	stepContinued
 )
 
+// StepTerminal is the job's session and its controlling terminal.
+const StepTerminal Step = 16
+
+// StepScheduling is how the job is scheduled: its policy, ioprio, oom_score_adj, personality, timer slack or CPUs.
+const StepScheduling Step = 24
+
+// StepDescriptor is that of an open file of the caller.
+const (
+	StepDescriptor Step = 32 + iota
+	stepOpened
+)
+
 // Details of StepDirectory.
 const (
 	DirectoryInode = 1 + iota
@@ -47,7 +59,8 @@ const (
 type StepError struct {
 	Step   Step
 	Errno  syscall.Errno // 0: Detail says it
-	Detail uint32        // of StepRLimit the resource, of StepDirectory and StepProgram the difference, of StepEnvSetter its wait status
+	Detail uint32        // of StepRLimit the resource, of StepDirectory and StepProgram the difference, of StepEnvSetter its wait status,
+	// of StepDescriptor its number times 8 and a difference as of StepDirectory
 	object string
 }
 
@@ -91,12 +104,29 @@ func (e *StepError) op() string {
 		return "environment setter"
 	case StepExec:
 		return "execve"
+	case StepScheduling:
+		return schedulingName(e.Detail)
+	case StepTerminal:
+		return "controlling terminal"
+	case StepDescriptor:
+		return "descriptor"
 	}
 	return fmt.Sprintf("step %d", uint32(e.Step))
 }
 
 func (e *StepError) difference() string {
 	switch e.Step {
+	case StepDescriptor:
+		switch e.Detail & 7 {
+		case DirectoryInode:
+			return "another file here"
+		case DirectoryLocal:
+			return "on a local file system, here and at the caller"
+		case DirectoryOlder:
+			return "older here than at the caller"
+		case DirectoryChanged:
+			return "changed here before the caller looked, and not there"
+		}
 	case StepDirectory:
 		switch e.Detail {
 		case DirectoryInode:
@@ -129,6 +159,14 @@ func (e *StepError) difference() string {
 		return "cut short"
 	}
 	return fmt.Sprintf("detail %d", e.Detail)
+}
+
+func schedulingName(detail uint32) string {
+	names := [...]string{"scheduling", "sched_setattr", "ioprio_set", "oom_score_adj", "personality", "timer slack", "sched_setaffinity"}
+	if int(detail) < len(names) {
+		return names[detail]
+	}
+	return names[0]
 }
 
 func limitName(resource uint32) string {

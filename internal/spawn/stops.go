@@ -20,6 +20,7 @@ type changes struct {
 	fn      func(syscall.Signal)
 	now     syscall.Signal
 	told    syscall.Signal
+	again   bool // now is a stop that has not been told, even where told is the same: of a continue and a stop the kernel may report the stop alone
 	telling bool
 	closed  bool
 
@@ -36,23 +37,25 @@ func (c *changes) listen(fn func(syscall.Signal)) {
 func (c *changes) set(stopped syscall.Signal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.now = stopped
+	c.now, c.again = stopped, stopped != 0
 	c.tellLocked()
 }
 
 func (c *changes) tellLocked() {
-	if c.fn != nil && c.now != c.told && !c.telling && !c.closed {
+	if c.fn != nil && c.newsLocked() && !c.telling && !c.closed {
 		c.telling = true
 		c.teller.Go(c.tell)
 	}
 }
 
+func (c *changes) newsLocked() bool { return c.again || c.now != c.told }
+
 // tell lives for as long as there is something to tell: almost no job is ever stopped.
 func (c *changes) tell() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.now != c.told && !c.closed {
-		c.told = c.now
+	for c.newsLocked() && !c.closed {
+		c.told, c.again = c.now, false
 		stopped := c.now
 		c.mu.Unlock()
 		c.fn(stopped)
@@ -109,7 +112,7 @@ func (s *stops) watch() {
 			s.mu.Lock()
 			p := s.jobs[pid]
 			s.mu.Unlock()
-			if p != nil && p.group != nil {
+			if p != nil && !p.isSupervised() {
 				p.changes.set(stopped)
 			}
 		}

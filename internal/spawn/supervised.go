@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// supervisor is our view of the process that holds a job where no control group can (libmexec/supervise.c).
+// supervisor is our view of the process that holds a job where no control group can, or leads the session of its terminal (libmexec/supervise.c).
 type supervisor struct {
 	channel *os.File
 	done    chan struct{} // closed when it has said its last word
@@ -41,6 +41,13 @@ func (s *supervisor) follow(c *changes) {
 			c.set(0)
 		}
 	}
+}
+
+// isSupervised says that our child is not the job: a supervisor tells of the job's stops itself.
+func (p *Process) isSupervised() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.group == nil || p.super != nil
 }
 
 func (s *supervisor) wait() (syscall.WaitStatus, error) {
