@@ -1,5 +1,8 @@
-// Package mexec is the vocabulary that all parts of mexec share: what a command is, where it may run, how it can end.
-// It holds words and no behaviour, and imports the standard library only.
+// Package mexec runs commands on the best node of a cluster, exactly as if they had been started here: [Command] and [CommandContext] return an
+// *exec.Cmd, and [Exec] is like syscall.Exec. They need the program mexec of this machine, and are as exec.Command and syscall.Exec
+// without it.
+//
+// It also is the vocabulary that all parts of mexec share: what a node is, how a command can end. It imports the standard library only.
 //
 // A command ends in one of three ways, and they are never mixed:
 //
