@@ -52,11 +52,11 @@ func (h *Host) CommandContext(ctx context.Context, name string, args ...string) 
 // environ is the caller's environment without what would lead a command of this host to another daemon.
 func (h *Host) environ() []string {
 	path := h.hosts.conf.Bin + ":" + os.Getenv("PATH") + ":/usr/sbin:/sbin"
-	env := []string{"PATH=" + path}
+	env := []string{"PATH=" + path, "MEXEC_STUB=" + filepath.Join(h.hosts.conf.Bin, "mexec")} // it is not where libmexec expects it
 	for _, e := range os.Environ() {
 		name, _, _ := strings.Cut(e, "=")
 		switch name {
-		case "PATH", "MEXEC_SOCKET", "XDG_RUNTIME_DIR", "NODES", "ENVSETTER", "MAKEFLAGS", "MAKELEVEL", "MFLAGS":
+		case "PATH", "MEXEC_STUB", "MEXEC_SOCKET", "XDG_RUNTIME_DIR", "NODES", "ENVSETTER", "MAKEFLAGS", "MAKELEVEL", "MFLAGS":
 		default:
 			env = append(env, e)
 		}
@@ -66,6 +66,9 @@ func (h *Host) environ() []string {
 
 // Enter is a shell command that opens a shell inside the host.
 func (h *Host) Enter() string { return h.hosts.site.shell(h) }
+
+// Bin is where the programs of mexec are.
+func (h *Host) Bin() string { return h.hosts.conf.Bin }
 
 // Socket is the daemon's socket as a command inside the host names it.
 func (h *Host) Socket() string { return h.inside("run/mexec/mexecd.sock") }

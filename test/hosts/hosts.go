@@ -18,12 +18,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"mexec"
 )
@@ -60,6 +63,8 @@ type site interface {
 
 // Start brings up a set of hosts; the caller owes it a Close.
 func Start(ctx context.Context, c Config) (*Hosts, error) {
+	// A host's commands have the descriptors that they are given. What we have inherited ourselves would travel with each of them.
+	unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC)
 	if c.N == 0 {
 		c.N = 4
 	}
