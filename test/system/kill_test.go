@@ -218,7 +218,7 @@ func TestTheTreeIsGoneWithinOneSecondAfterTheHomeDaemonIsKilled(t *testing.T) {
 	if late := p.end().Sub(start); late > promised {
 		t.Errorf("the caller ended after %v", late)
 	}
-	p.lost("sh: lost on node2", "daemon")
+	p.lost("sh: lost: the daemon of this node went away", "daemon")
 	restore(t, node1)
 }
 

@@ -73,7 +73,7 @@ func TestALostJobIsNeverRunAgain(t *testing.T) {
 			if err := killed.KillDaemon(syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
-			if r := end(); r.code != 125 || strings.Count(r.errs, "\n") != 1 || !strings.Contains(r.errs, "lost on node") {
+			if r := end(); r.code != 125 || strings.Count(r.errs, "\n") != 1 || !strings.Contains(r.errs, "sh: lost") {
 				t.Errorf("%+v", r)
 			}
 			// Who were to run it again would do so now: two other nodes are up, and home places jobs.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -117,6 +118,26 @@ func TestAKillWithTSTPStopsStubAndProgramAndCONTContinuesThem(t *testing.T) {
 	eventually(t, "the stub stops too", func() bool { return state(stub) == 'T' })
 	cmd.Process.Signal(syscall.SIGCONT)
 	eventually(t, "both go on", func() bool { return state(stub) != 'T' && state(program) != 'T' })
+	cmd.Process.Signal(syscall.SIGTERM)
+	cmd.Wait()
+	if sig := ended(cmd.ProcessState); sig != syscall.SIGTERM {
+		t.Error(cmd.ProcessState)
+	}
+}
+
+// Its CONT came to the main process alone.
+func TestAProgramThatStopsItsWholeGroupWithoutATerminalIsContinuedAsAWhole(t *testing.T) {
+	node1, _, _ := three(t)
+	cmd := node1.Command("mexec", "-n", "2", "sh", "-c", "sleep 600 & echo $$ $!; kill -TSTP 0; wait")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	r := start(t, cmd)
+	pids := append(strings.Fields(line(t, r)), fmt.Sprint(cmd.Process.Pid))
+	all := func(is func(byte) bool) func() bool {
+		return func() bool { return !slices.ContainsFunc(pids, func(pid string) bool { return !is(state(pid)) }) }
+	}
+	eventually(t, "all are stopped", all(func(s byte) bool { return s == 'T' }))
+	syscall.Kill(-cmd.Process.Pid, syscall.SIGCONT) // as a shell's fg
+	eventually(t, "all go on", all(func(s byte) bool { return s == 'S' }))
 	cmd.Process.Signal(syscall.SIGTERM)
 	cmd.Wait()
 	if sig := ended(cmd.ProcessState); sig != syscall.SIGTERM {
