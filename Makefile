@@ -1,5 +1,7 @@
 # make          build everything into bin/
 # make test     every test there is
+# make conformance  hundreds of tests of "exactly as execve": the table, docs/FIDELITY.md, and 10,000 random commands
+# make suite    GNU make's own tests, plainly and over the nodes: docs/gnu-make-suite.md (make test has them too)
 # make demo     build Lua and Redis over four test hosts and compare with a local build (SRC=dir: your own project)
 # make bench    print the figures of docs/BENCH.md again
 # make install  DESTDIR= PREFIX=/usr
@@ -8,17 +10,26 @@ PREFIX  := /usr
 DESTDIR :=
 LIB     := $(DESTDIR)$(PREFIX)/lib/mexec
 SHARE   := $(DESTDIR)$(PREFIX)/share
+VERSION := $(shell sed -n 's/^const Version = "\(.*\)"$$/\1/p' mexec.go)
 GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false
 
 all: deps
-	$(MAKE) -C libmexec
+	$(MAKE) -C libmexec PREFIX=$(PREFIX)
 	$(GOBUILD) -o bin/ ./cmd/...
 
 # Unit tests first and with the race detector, then the whole system, one package at a time: its daemons share the machine.
 test: all
-	$(MAKE) -C libmexec test sanitize
+	$(MAKE) -C libmexec test sanitize conformance
+	@test/tools.sh || echo "test: going on without make 4.4 and ninja 1.13; what needs them is skipped"
 	go test -race -timeout 5m $$(go list ./... | grep -v '^mexec/test')
-	go test -count=1 -timeout 8m -p 1 ./test/...
+	go test -short -count=1 -timeout 8m -p 1 ./test/...
+
+conformance: all
+	$(MAKE) -C libmexec conformance
+	go test -count=1 -timeout 60m -parallel 4 -v ./test/conformance -commands 10000 -write | grep -v '^ *\(===\|--- PASS\)'
+
+suite: all
+	go test -count=1 -timeout 15m -v ./test/gnumake -write
 
 demo: all
 	go run -buildvcs=false ./test/demo $(SRC)
@@ -32,14 +43,23 @@ lint:
 	staticcheck ./...
 
 install:
+	$(MAKE) -C libmexec PREFIX=$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(LIB) $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install bin/mexec bin/mexecvp bin/mpmake bin/mexecctl $(DESTDIR)$(PREFIX)/bin
 	install bin/mexecd $(DESTDIR)$(PREFIX)/sbin
 	install bin/mexec-stage $(LIB)
 	install -m 644 bin/libmexec-preload.so $(LIB)
+	install bin/mexec-test $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -m 644 libmexec/mexec.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 bin/libmexec.a $(DESTDIR)$(PREFIX)/lib
+	cp -P bin/libmexec.so bin/libmexec.so.[0-9]* $(DESTDIR)$(PREFIX)/lib
+	sed 's,@PREFIX@,$(PREFIX),; s,@VERSION@,$(VERSION),' libmexec/mexec.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/mexec.pc
 	sed 's,/usr/,$(PREFIX)/,' packaging/mexecd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/mexecd.service
-	install -d $(SHARE)/man/man1 $(SHARE)/man/man8
+	install -d $(SHARE)/man/man1 $(SHARE)/man/man3 $(SHARE)/man/man8
 	install -m 644 packaging/man/*.1 $(SHARE)/man/man1
+	sed 's,/usr/bin/mexec,$(PREFIX)/bin/mexec,' packaging/man/mexec.3 >$(SHARE)/man/man3/mexec.3
+	for name in $$(sed -n 's/^\.Fo //p' packaging/man/mexec.3); do ln -sf mexec.3 $(SHARE)/man/man3/$$name.3; done
 	install -m 644 packaging/man/*.8 $(SHARE)/man/man8
 	ln -sf mexec.1 $(SHARE)/man/man1/mexecvp.1
 	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions
@@ -61,4 +81,4 @@ clean:
 	$(MAKE) -C libmexec clean
 	rm -rf bin tmp
 
-.PHONY: all test demo bench lint install proto deps clean
+.PHONY: all test conformance suite demo bench lint install proto deps clean

@@ -37,7 +37,7 @@ int main(int argc, char **argv)
 	char **child = argv + 3;
 
 	// The commands may print; our figure goes where they cannot.
-	int out = fcntl(1, F_DUPFD_CLOEXEC, 3), null = open("/dev/null", O_RDWR);
+	int out = fcntl(1, F_DUPFD_CLOEXEC, 3), null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (out < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
 		die("open", "/dev/null", strerror(errno));
 	int64_t start = now();
