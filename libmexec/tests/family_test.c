@@ -22,11 +22,8 @@ static int run(const char *program, char *const argv[], const char *stub, const 
 		snprintf(list, sizeof(list), "PATH=%s", path);
 		unlink("out");
 		unlink("err");
-		int out = open("out", O_WRONLY | O_CREAT | O_APPEND, 0600), err = open("err", O_WRONLY | O_CREAT | O_APPEND, 0600);
-		dup2(out, 1);
-		dup2(err, 2);
-		close(out);
-		close(err);
+		redirect("out", 1);
+		redirect("err", 2);
 		// The kernel writes into glibc's rseq area whenever it likes.
 		execve(program, argv, LIST("LC_ALL=C", "GLIBC_TUNABLES=glibc.pthread.rseq=0", named, sock, list));
 		_exit(99);

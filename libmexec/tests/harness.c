@@ -29,7 +29,7 @@ void fail(const char *file, int line, const char *format, ...)
 	exit(1);
 }
 
-static void redirect(const char *file, int fd)
+void redirect(const char *file, int fd)
 {
 	int f = open(file, O_WRONLY | O_CREAT | O_APPEND, 0600);
 	dup2(f, fd);

@@ -54,6 +54,9 @@ extern char *family_paths;				   // programs that are linked with libmexec, each
 // file writes a file of the test's directory.
 void file(const char *name, const char *text, mode_t mode);
 
+// redirect lets fd add to a file of the test's directory.
+void redirect(const char *file, int fd);
+
 // run_stub starts the stub with stdin, "out" and "err" in the test's directory; before runs in the child, last.
 pid_t run_stub(char *const argv[], char *const env[], void (*before)(void));
 int ended(pid_t pid); // its wait status

@@ -18,11 +18,8 @@ static int run(const char *program, char *const argv[], const char *stub, const 
 		snprintf(sock, sizeof(sock), "MEXEC_SOCKET=%s/sock", cwd);
 		unlink("out");
 		unlink("err");
-		int out = open("out", O_WRONLY | O_CREAT | O_APPEND, 0600), err = open("err", O_WRONLY | O_CREAT | O_APPEND, 0600);
-		dup2(out, 1);
-		dup2(err, 2);
-		close(out);
-		close(err);
+		redirect("out", 1);
+		redirect("err", 2);
 		char *env[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/", "LC_ALL=C", preload, driver, sock, (char *)more, NULL};
 		execve(program, argv, env);
 		_exit(99);
