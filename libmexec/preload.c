@@ -107,7 +107,7 @@ EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
 	int (*direct)(const char *, char *const[], char *const[]) = REAL(execve);
 	size_t argc;
-	const char *stub = has_captured_output() ? NULL : route(path, argv, envp, &argc);
+	const char *stub = executes_here() ? NULL : route(path, argv, envp, &argc);
 	if (stub != NULL)
 		execute(stub, path, argv, argc, envp);
 	return direct(path, argv, envp);
@@ -119,7 +119,7 @@ EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 	size_t argc;
 	char room[PATH_MAX];
 	const char *path;
-	const char *stub = has_captured_output() ? NULL : route_along(file, argv, envp, &argc, room, &path);
+	const char *stub = executes_here() ? NULL : route_along(file, argv, envp, &argc, room, &path);
 	if (stub != NULL)
 		execute(stub, path, argv, argc, envp);
 	return direct(file, argv, envp);

@@ -1,7 +1,7 @@
-// Which of a make's spawns go behind the stub: recipes, and nothing that makes decisions here.
+// Which of a driver's spawns go behind the stub. A driver is a make, the tool that mprun has started, or a program that its policy calls one.
 //
-// Left alone, so that they stay on this node: other makes, recursive recipes (their make's own recipes spread), $(shell), and
-// whatever the kernel would refuse, so that make gets the kernel's own errno and says what it always says.
+// Left alone, so that they stay on this node: other drivers, and the shell lines that start them (what they start spreads), $(shell), what the
+// policy says, and whatever the kernel would refuse, so that the driver gets the kernel's own errno and says what it always says.
 #include "route.h"
 
 #include <errno.h>
@@ -9,16 +9,19 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
+#include "policy.h"
 #include "search.h"
 #include "sure.h"
 
-
 // Written by start_routing only. A stub of no length: this process is no driver of ours.
 static char stub[PATH_MAX];
-static char own_name[NAME_MAX + 1];
+static char policy[LONGEST_POLICY]; // empty: there is none, as under mpmake
+static char own_name[NAME_MAX + 1]; // of a make; else empty
 static struct stat own_output; // descriptor 1; zeroes where it is closed
+static pid_t own_pid;
 
 static const char *base_name(const char *path)
 {
@@ -45,6 +48,21 @@ static bool is_ours(const char *name)
 	       strcmp(name, "mexecvp") == 0;
 }
 
+static bool drives(const char *name, size_t length)
+{
+	return find_rule(policy, name, length) == '@';
+}
+
+// The name that this program was executed by: a script's own, where the program is its interpreter.
+static bool is_driver_by_name(void)
+{
+	const char *executed = (const char *)getauxval(AT_EXECFN);
+	if (executed == NULL)
+		return false;
+	const char *name = base_name(executed);
+	return drives(name, strlen(name));
+}
+
 // MEXEC_DRIVER=BUILD:STUB:FALLBACK
 void start_routing(void)
 {
@@ -59,10 +77,15 @@ void start_routing(void)
 		return;
 	exe[n] = '\0';
 	const char *name = base_name(exe);
-	if (!is_make(name) || strlen(name) >= sizeof(own_name))
+	const char *rules = getenv("MEXEC_POLICY");
+	if (rules != NULL && strlen(rules) < sizeof(policy))
+		strcpy(policy, rules);
+	if (is_make(name) && strlen(name) < sizeof(own_name))
+		strcpy(own_name, name);
+	else if (!is_tool(policy) && !is_driver_by_name())
 		return;
-	strcpy(own_name, name);
 	fstat(1, &own_output);
+	own_pid = getpid();
 	memcpy(stub, from, length);
 }
 
@@ -101,8 +124,8 @@ static bool is_word(const char *word, size_t length, const char *name)
 	return strlen(name) == length && memcmp(word, name, length) == 0;
 }
 
-// Whether a shell's command line has a make in it, as a word. Only asked where make does not say itself.
-static bool mentions_make(const char *path, char *const argv[], size_t argc)
+// Whether a shell's command line has a driver in it, as a word. Only asked where a make does not say itself.
+static bool mentions_driver(const char *path, char *const argv[], size_t argc)
 {
 	const char *name = base_name(path);
 	size_t n = strlen(name);
@@ -111,8 +134,9 @@ static bool mentions_make(const char *path, char *const argv[], size_t argc)
 	static const char ends[] = " \t\n;&|(){}<>`'\"=$/";
 	for (const char *at = argv[argc - 1]; *at != '\0';) {
 		size_t length = strcspn(at, ends);
-		if (is_word(at, length, own_name) || is_word(at, length, "make") || is_word(at, length, "gmake") ||
-		    is_word(at, length, "mpmake"))
+		bool directory = at[length] == '/';
+		if (length > 0 && !directory && (is_word(at, length, own_name) || is_word(at, length, "make") ||
+						 is_word(at, length, "gmake") || is_word(at, length, "mpmake") || drives(at, length)))
 			return true;
 		at += length;
 		at += strspn(at, ends);
@@ -125,14 +149,32 @@ static bool mentions_make(const char *path, char *const argv[], size_t argc)
 static bool is_recursive(const char *path, char *const argv[], size_t argc, char *const envp[])
 {
 	int fd;
-	if (jobserver_pipe(variable(envp, "MAKEFLAGS="), &fd)) {
+	if (own_name[0] != '\0' && jobserver_pipe(variable(envp, "MAKEFLAGS="), &fd)) {
 		if (fd < 0) // make 4.4 disables it so for a line that is not recursive
 			return false;
 		int flags = fcntl(fd, F_GETFD);
 		if (flags >= 0)
 			return !(flags & FD_CLOEXEC);
 	}
-	return mentions_make(path, argv, argc);
+	return mentions_driver(path, argv, argc);
+}
+
+// A rule is for the program, or for the first word of a shell's line that is one command.
+static bool stays(const char *name, char *const argv[])
+{
+	if (policy[0] == '\0')
+		return false;
+	size_t length = strlen(name);
+	char sign = find_rule(policy, name, length);
+	if (sign == 0 && length >= 2 && strcmp(name + length - 2, "sh") == 0 && argv != NULL && argv[0] != NULL && argv[1] != NULL &&
+	    strcmp(argv[1], "-c") == 0 && argv[2] != NULL && argv[2][strcspn(argv[2], ";&|()`\n")] == '\0') {
+		const char *word = argv[2] + strspn(argv[2], " \t");
+		length = strcspn(word, " \t<>");
+		for (const char *slash; (slash = memchr(word, '/', length)) != NULL; word = slash + 1)
+			length -= slash + 1 - word;
+		sign = find_rule(policy, word, length);
+	}
+	return sign == '-' || sign == '@';
 }
 
 // What can be told without the program's file.
@@ -141,7 +183,7 @@ static bool may_travel(const char *file, char *const argv[], char *const envp[],
 	if (stub[0] == '\0' || file == NULL)
 		return false;
 	const char *name = base_name(file);
-	if (is_make(name) || is_ours(name))
+	if (is_make(name) || is_ours(name) || stays(name, argv))
 		return false;
 	return sure_arguments(argv, envp, argc);
 }
@@ -180,11 +222,13 @@ void note_output(const void *actions, int fd)
 
 bool is_shell_function(const void *actions)
 {
-	return actions != NULL && actions == captured;
+	return own_name[0] != '\0' && actions != NULL && actions == captured;
 }
 
-bool has_captured_output(void)
+bool executes_here(void)
 {
+	if (own_name[0] == '\0') // as env(1), or a wrapper of the tool, does
+		return getpid() == own_pid;
 	int saved = errno;
 	struct stat st;
 	bool pipe = fstat(1, &st) == 0 && S_ISFIFO(st.st_mode) && (st.st_ino != own_output.st_ino || st.st_dev != own_output.st_dev);

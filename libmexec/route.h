@@ -1,4 +1,4 @@
-// Which of a make's spawns go behind the stub.
+// Which of a driver's spawns go behind the stub.
 #ifndef MEXEC_ROUTE_H
 #define MEXEC_ROUTE_H
 
@@ -16,10 +16,11 @@ const char *route(const char *path, char *const argv[], char *const envp[], size
 const char *route_along(const char *file, char *const argv[], char *const envp[], size_t *argc, char *room, const char **path);
 
 // A $(shell) is the one child of make that writes into a pipe of make's own: recipes write where make writes, or with -O to a file. It
-// is told by the file actions of its posix_spawn, or after a fork by its descriptor 1. note_output is told what actions make of descriptor 1,
+// is told by the file actions of its posix_spawn, or after a fork by its descriptor 1 (executes_here). note_output is told what actions make of descriptor 1,
 // -1 for nothing (yet).
 void note_output(const void *actions, int fd);
 bool is_shell_function(const void *actions);
-bool has_captured_output(void);
+// executes_here is for a function of the exec family: so does a $(shell), and a tool that another program is to take the place of.
+bool executes_here(void);
 
 #endif

@@ -71,6 +71,21 @@ TEST(in_a_program_that_is_no_make_nothing_happens)
 	SAME_TEXT(contents("log"), "");
 }
 
+// What travels, travels whole; what takes the tool's own place does not.
+TEST(what_a_tool_starts_goes_behind_the_stub_as_its_policy_says)
+{
+	char policy[64];
+	snprintf(policy, sizeof(policy), "MEXEC_POLICY=%d +tac -ta* @env", (int)getpid());
+	serve_here("sock", "log");
+	const char script[] = "/bin/echo a; tail /dev/null; tac /dev/null; sh -c 'tail /dev/null'; sh -c '/bin/echo b; env -i true; :'; "
+			      "env /bin/echo c; exec /bin/echo last";
+	SAME(run("/bin/sh", LIST("sh", "-c", (char *)script), stub_path, policy), 0);
+	SAME_TEXT(contents("out"), "a\nb\nc\nlast\n");
+	SAME(times(contents("log"), "\n"), 2);
+	SAME(times(contents("log"), "[a]"), 1);
+	SAME(times(contents("log"), "[/dev/null]"), 1); // of tac
+}
+
 static int make(char *const argv[], const char *makefile, const char *more)
 {
 	file("Makefile", makefile, 0600);
@@ -125,6 +140,12 @@ TEST(a_nested_make_without_a_jobserver_is_known_by_its_name)
 TEST(a_word_that_only_begins_like_make_is_no_make)
 {
 	SAME(make(LIST("make", "-s"), "all: ; echo makefile remake | cat\n", NULL), 0);
+	SAME(times(contents("log"), "\n"), 1);
+}
+
+TEST(a_directory_named_make_is_no_make)
+{
+	SAME(make(LIST("make", "-s"), "all: ; echo /src/make/a.c | cat; echo b\n", NULL), 0);
 	SAME(times(contents("log"), "\n"), 1);
 }
 

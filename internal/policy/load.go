@@ -1,0 +1,78 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+const (
+	// Machine is the file for all that is built on a machine; Project, for what lies in and below its directory.
+	Machine = "/etc/mexec/policy.toml"
+	Project = ".mexec.toml"
+)
+
+// file is the form of both.
+type file struct {
+	Local  []string // stays on this node
+	Drive  []string // stays, and what it starts travels
+	Travel []string // travels, though a weaker file says otherwise
+}
+
+// Load reads the project's file, looked for in dir and then in each directory above, and the machine's. Neither needs to exist. An error is one
+// line that names the place.
+func Load(dir, machine string) (Policy, error) {
+	var p Policy
+	for at := dir; ; at = filepath.Dir(at) {
+		rules, err := read(filepath.Join(at, Project))
+		if err == nil {
+			p = rules
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if at == filepath.Dir(at) {
+			break
+		}
+	}
+	rules, err := read(machine)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return append(append(p, rules...), Own()...), nil
+}
+
+func read(name string) (Policy, error) {
+	var f file
+	meta, err := toml.DecodeFile(name, &f)
+	if syntax, ok := errors.AsType[toml.ParseError](err); ok {
+		return nil, fmt.Errorf("policy %s:%d: %s", name, syntax.Position.Line, syntax.Message)
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("policy %w", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("policy %s: %w", name, err)
+	}
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		return nil, fmt.Errorf("policy %s: %s: no such setting; there are local, drive and travel", name, unknown[0])
+	}
+	var p Policy
+	for _, list := range []struct {
+		verdict  Verdict
+		patterns []string
+	}{{Travels, f.Travel}, {Drives, f.Drive}, {Stays, f.Local}} {
+		for _, pattern := range list.patterns {
+			if pattern == "" || strings.ContainsAny(pattern, "/ \t\n\x00") {
+				return nil, fmt.Errorf("policy %s: %q: a pattern is a program's name without its directory, where * stands for any text", name, pattern)
+			}
+			p = append(p, Rule{list.verdict, pattern, name})
+		}
+	}
+	return p, nil
+}

@@ -1,0 +1,96 @@
+// Package policy says which of the programs that a tool starts travel.
+//
+// It is a list of rules, and the first that matches a program counts: those of the project, of the machine, and ours, in this order. What no rule
+// matches travels. Nobody has to write one: ours keep here what takes less time than sending it, and the tools that start others themselves.
+//
+// Pure but for Load. The preload shim has the same decision in C (libmexec/policy.c) and reads what Encode writes; a test compares the two.
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Verdict is what happens to a program. Its sign is that of MEXEC_POLICY.
+type Verdict byte
+
+const (
+	Travels Verdict = '+'
+	Stays   Verdict = '-'
+	Drives  Verdict = '@' // it stays, and what it starts travels
+)
+
+// Rule is for programs whose name matches.
+type Rule struct {
+	Verdict Verdict
+	Pattern string // of the last part of the program's pathname; a * stands for any bytes
+	From    string // the file that says so, or "built in"
+}
+
+// Policy is rules, the strongest first.
+type Policy []Rule
+
+// longest is LONGEST_POLICY of libmexec/policy.h without the NUL.
+const longest = 8191
+
+// Own is what holds where no file says otherwise. The makes are not in it: the shim knows them without a rule.
+func Own() Policy {
+	var p Policy
+	for verdict, names := range map[Verdict]string{
+		// Not env, nice, sh, xargs and their like: they execute others.
+		Stays: "[ basename cat chgrp chmod chown cmp cp cut date dirname echo expr false head hostname id install ln ls mkdir mkfifo mktemp mv " +
+			"printf pwd readlink realpath rm rmdir stat tail tee test touch tr true uname wc which",
+		Drives: "ctest mpmake mprun ninja ninja-build samu",
+	} {
+		for name := range strings.FieldsSeq(names) {
+			p = append(p, Rule{verdict, name, "built in"})
+		}
+	}
+	slices.SortFunc(p, func(a, b Rule) int { return strings.Compare(a.Pattern, b.Pattern) })
+	return p
+}
+
+// Decide finds the rule for a program's name.
+func (p Policy) Decide(name string) (Rule, bool) {
+	for _, r := range p {
+		if matches(r.Pattern, name) {
+			return r, true
+		}
+	}
+	return Rule{Verdict: Travels}, false
+}
+
+// Encode is MEXEC_POLICY for the children of the process parent.
+func (p Policy) Encode(parent int) (string, error) {
+	text := fmt.Append(nil, parent)
+	for _, r := range p {
+		text = append(append(text, ' ', byte(r.Verdict)), r.Pattern...)
+	}
+	if len(text) > longest {
+		return "", fmt.Errorf("policy: its %d patterns are %d bytes long, more than %d: use fewer, with a *", len(p), len(text), longest)
+	}
+	return string(text), nil
+}
+
+func matches(pattern, name string) bool {
+	first, rest, star := strings.Cut(pattern, "*")
+	if !star {
+		return pattern == name
+	}
+	name, ok := strings.CutPrefix(name, first)
+	if !ok {
+		return false
+	}
+	for {
+		part, more, star := strings.Cut(rest, "*")
+		if !star {
+			return strings.HasSuffix(name, part)
+		}
+		i := strings.Index(name, part)
+		if i < 0 {
+			return false
+		}
+		name, rest = name[i+len(part):], more
+	}
+}

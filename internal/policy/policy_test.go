@@ -1,0 +1,147 @@
+package policy
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheProjectIsStrongerThanTheMachineAndBothThanUs(t *testing.T) {
+	dir := t.TempDir()
+	machine := filepath.Join(dir, "policy.toml")
+	write(t, machine, `local = ["gcc", "git*"]`+"\n"+`drive = ["bake"]`)
+	project := filepath.Join(dir, "a", Project)
+	write(t, project, `travel = ["git-gc", "cat"]`+"\n"+`local = ["bake"]`)
+	deep := filepath.Join(dir, "a", "b", "c")
+	if err := os.MkdirAll(deep, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p, err := Load(deep, machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]Rule{
+		"cat": {Travels, "cat", project}, "git-gc": {Travels, "git-gc", project}, "bake": {Stays, "bake", project},
+		"git": {Stays, "git*", machine}, "gitk": {Stays, "git*", machine}, "gcc": {Stays, "gcc", machine},
+		"ninja": {Drives, "ninja", "built in"}, "rm": {Stays, "rm", "built in"},
+	} {
+		if got, ok := p.Decide(name); !ok || got != want {
+			t.Errorf("%s: %v %v", name, got, ok)
+		}
+	}
+	if r, ok := p.Decide("cc1"); ok || r.Verdict != Travels {
+		t.Errorf("what nobody speaks of: %v", r)
+	}
+}
+
+func TestNoFileIsNoError(t *testing.T) {
+	p, err := Load(t.TempDir(), "/nonexistent/policy.toml")
+	if err != nil || len(p) != len(Own()) {
+		t.Errorf("%d rules, %v", len(p), err)
+	}
+}
+
+func TestABadFileIsOneLineThatSaysWhere(t *testing.T) {
+	for text, want := range map[string]string{
+		"local = [":         ":1: ",
+		"locals = ['x']":    "locals: no such setting; there are local, drive and travel",
+		"local = ['a b']":   "\"a b\": a pattern is a program's name without its directory, where * stands for any text",
+		"local = ['bin/x']": "\"bin/x\": a pattern is",
+		"local = ['']":      "\"\": a pattern is",
+		"local = 'x'":       "policy ",
+	} {
+		dir := t.TempDir()
+		name := filepath.Join(dir, Project)
+		write(t, name, text)
+		_, err := Load(dir, "/nonexistent")
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestWhatIsTooLongForTheShimIsAnError(t *testing.T) {
+	p := Policy{{Stays, strings.Repeat("x", longest-3), ""}}
+	if s, err := p.Encode(1); err != nil || len(s) != longest {
+		t.Errorf("%d, %v", len(s), err)
+	}
+	if _, err := p.Encode(10); err == nil {
+		t.Error("one byte more fits too")
+	}
+}
+
+// The shim decides in C what --explain says in Go.
+func TestTheShimDecidesTheSame(t *testing.T) {
+	dir := t.TempDir()
+	ask := filepath.Join(dir, "ask.c")
+	write(t, ask, `#include "policy.h"
+#include <stdio.h>
+#include <string.h>
+int main(void)
+{
+	static char policy[LONGEST_POLICY], name[256];
+	while (fgets(policy, sizeof(policy), stdin) != NULL && fgets(name, sizeof(name), stdin) != NULL) {
+		policy[strcspn(policy, "\n")] = 0;
+		char sign = find_rule(policy, name, strcspn(name, "\n"));
+		putchar(sign == 0 ? '0' : sign);
+	}
+}
+`)
+	if out, err := exec.Command("gcc", "-I../../libmexec", "-o", dir+"/ask", ask, "../../libmexec/policy.c").CombinedOutput(); err != nil {
+		t.Skipf("no compiler for the shim's half: %v: %s", err, out)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	word := func(letters string, most int) string {
+		b := make([]byte, random.IntN(most))
+		for i := range b {
+			b[i] = letters[random.IntN(len(letters))]
+		}
+		return string(b)
+	}
+	var questions bytes.Buffer
+	var want []byte
+	for range 20000 {
+		var p Policy
+		for range random.IntN(4) {
+			p = append(p, Rule{[]Verdict{Travels, Stays, Drives}[random.IntN(3)], "*"[:random.IntN(2)] + word("ab*", 6) + "a", ""})
+		}
+		name := word("ab", 9)
+		text, err := p.Encode(random.IntN(99999))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&questions, "%s\n%s\n", text, name)
+		sign := byte('0')
+		if r, ok := p.Decide(name); ok {
+			sign = byte(r.Verdict)
+		}
+		want = append(want, sign)
+	}
+	cmd := exec.Command(dir + "/ask")
+	lines := strings.Split(questions.String(), "\n")
+	cmd.Stdin = &questions
+	got, err := cmd.Output()
+	if err != nil || len(got) != len(want) {
+		t.Fatalf("%d answers, not %d: %v", len(got), len(want), err)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("%q, %q: %c in C, %c in Go", lines[2*i], lines[2*i+1], got[i], want[i])
+		}
+	}
+}
