@@ -45,7 +45,7 @@ lint:
 install:
 	$(MAKE) -C libmexec PREFIX=$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(LIB) $(DESTDIR)$(PREFIX)/lib/systemd/system
-	install bin/mexec bin/mexecvp bin/mpmake bin/mexecctl $(DESTDIR)$(PREFIX)/bin
+	install bin/mexec bin/mexecvp bin/mpmake bin/mprun bin/mexecctl $(DESTDIR)$(PREFIX)/bin
 	install bin/mexecd $(DESTDIR)$(PREFIX)/sbin
 	install bin/mexec-stage $(LIB)
 	install -m 644 bin/libmexec-preload.so $(LIB)
@@ -64,7 +64,7 @@ install:
 	ln -sf mexec.1 $(SHARE)/man/man1/mexecvp.1
 	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions
 	install -m 644 packaging/completion.bash $(SHARE)/bash-completion/completions/mexec
-	for name in mexecvp mpmake; do ln -sf mexec $(SHARE)/bash-completion/completions/$$name; done
+	for name in mexecvp mpmake mprun; do ln -sf mexec $(SHARE)/bash-completion/completions/$$name; done
 	install -m 644 packaging/completion.zsh $(SHARE)/zsh/site-functions/_mexec
 	bin/mexecctl completion bash >$(SHARE)/bash-completion/completions/mexecctl
 	bin/mexecctl completion zsh >$(SHARE)/zsh/site-functions/_mexecctl

@@ -1,4 +1,4 @@
-# bash completion for mexec, mexecvp and mpmake
+# bash completion for mexec, mexecvp, mpmake and mprun
 
 _mexec_nodes() {
 	# Names come from this node's daemon; where none answers there is nothing to offer.
@@ -30,14 +30,17 @@ _mexec() {
 	-a) ;;
 	*)
 		if [[ $cur == -* ]]; then
-			COMPREPLY=($(compgen -W "-n -a -p -v --no-stdin --help --version --" -- "$cur"))
+			case $1 in
+			*mprun) COMPREPLY=($(compgen -W "--explain --help --version --" -- "$cur")) ;;
+			*) COMPREPLY=($(compgen -W "-n -a -p -v --no-stdin --help --version --" -- "$cur")) ;;
+			esac
 		else
 			COMPREPLY=($(compgen -c -- "$cur"))
 		fi
 		;;
 	esac
 }
-complete -o default -F _mexec mexec mexecvp
+complete -o default -F _mexec mexec mexecvp mprun
 
 # mpmake takes what make takes.
 _mpmake() {

@@ -1,4 +1,4 @@
-#compdef mexec mexecvp mpmake
+#compdef mexec mexecvp mpmake mprun
 
 _mexec_nodes() {
 	local -a names
@@ -8,6 +8,14 @@ _mexec_nodes() {
 
 case $service in
 mpmake) _dispatch make make ;;
+mprun)
+	_arguments -S \
+		'--explain[say what would travel, start nothing]' \
+		'(- *)--help[show the options]' \
+		'(- *)--version[show the version]' \
+		'(-):tool:_command_names -e' \
+		'*::arguments:_normal'
+	;;
 *)
 	_arguments -S \
 		'-n[only on these nodes]:nodes:_mexec_nodes' \

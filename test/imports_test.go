@@ -112,8 +112,8 @@ func TestCorePackagesArePure(t *testing.T) {
 	}
 }
 
-// runsDaemon are the commands that hold a daemon: mexecd, and mpmake where no mexecd runs.
-var runsDaemon = []string{"mexec/cmd/mexecd", "mexec/internal/mpmake"}
+// runsDaemon are the commands that hold a daemon: mexecd, and mpmake and mprun where no mexecd runs.
+var runsDaemon = []string{"mexec/cmd/mexecd", "mexec/internal/drive"}
 
 func TestImportsPointOneWay(t *testing.T) {
 	for _, s := range goFiles(t) {

@@ -4,9 +4,9 @@ package main
 import (
 	"os"
 
-	"mexec/internal/mpmake"
+	"mexec/internal/drive"
 )
 
 func main() {
-	os.Exit(mpmake.Main(os.Args[1:], os.Environ(), os.Stderr))
+	os.Exit(drive.Make(os.Args[1:], os.Environ(), os.Stderr))
 }

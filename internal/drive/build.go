@@ -1,10 +1,11 @@
-// Package mpmake runs GNU make over the cluster: the stock make, with the preload shim that puts the stub in front of what it spawns.
+// Package drive runs build tools over the cluster: the stock tool, with the preload shim that puts the stub in front of what it spawns. It is mpmake,
+// for GNU make, and mprun, for any tool.
 //
-// It adds -j with the slots of the cluster where nobody said how many jobs may run, and nothing else: every option and target is make's,
+// It says how many jobs may run, by the slots of the cluster, where nobody has said it, and nothing else: every option and target is the tool's,
 // as are its output and its exit status. Beside the daemon of this node, which need not exist, stands a daemon of its own, alone and
 // on a private socket: a command that finds no other goes there, so that no more commands run here at once than this node has slots,
 // whatever happens to the cluster.
-package mpmake
+package drive
 
 import (
 	"context"
@@ -32,43 +33,31 @@ import (
 // ask bounds how long the daemon may take to say what nodes there are.
 const ask = 2 * time.Second
 
-// Main is the program mpmake. It returns make's exit status, or does not return: a make that died of a signal takes mpmake with it.
-func Main(args []string, environ []string, stderr io.Writer) int {
-	b := &build{args: args, environ: environ, stderr: stderr}
-	status, err := b.run()
-	if err != nil {
-		fmt.Fprintln(stderr, "mpmake:", err)
-		return 2 // as make itself when it can't go on
-	}
-	return end(status)
-}
-
+// build is one run of a tool.
 type build struct {
-	args    []string
+	name    string   // of ours: mpmake or mprun
+	args    []string // of the tool
 	environ []string
 	stderr  io.Writer
 
 	id     mexec.BuildID
-	nested bool   // under another mpmake, which counts and sums up
+	nested bool   // under another of ours, which counts and sums up
 	socket string // of this node's daemon
 	alone  string // of our own
 	began  time.Time
 }
 
-func (b *build) run() (syscall.WaitStatus, error) {
-	make, err := exec.LookPath(cmpOr(b.getenv("MEXEC_MAKE"), "make"))
-	if err != nil {
-		return 0, fmt.Errorf("%w (install GNU make, or name one in MEXEC_MAKE)", err)
-	}
+// run runs the program as argv0. equip changes its arguments and environment where it must know more; n tells how many jobs may run.
+func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, n func() int) error) (syscall.WaitStatus, error) {
 	b.socket = ctl.Socket(b.getenv)
-	cmd := exec.Command(make)
+	cmd := exec.Command(path)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Args = append([]string{"make"}, b.args...)
+	cmd.Args = append([]string{argv0}, b.args...)
 	if _, above, ok := strings.Cut(b.getenv("MEXEC_DRIVER"), ":"); ok && above != "" {
 		b.nested = true
-		cmd.Env = b.environ
+		cmd.Env = slices.Clone(b.environ)
 	} else {
-		dir, err := os.MkdirTemp(b.getenv("TMPDIR"), "mpmake")
+		dir, err := os.MkdirTemp(b.getenv("TMPDIR"), b.name)
 		if err != nil {
 			return 0, err
 		}
@@ -84,8 +73,8 @@ func (b *build) run() (syscall.WaitStatus, error) {
 			return 0, err
 		}
 	}
-	if !saysJobs(b.args, b.getenv("MAKEFLAGS")) {
-		cmd.Args = slices.Insert(cmd.Args, 1, fmt.Sprintf("-j%d", b.slots()))
+	if err := equip(cmd, b.slots); err != nil {
+		return 0, err
 	}
 	b.began = time.Now()
 	status, err := supervise(cmd)
@@ -98,15 +87,10 @@ func (b *build) run() (syscall.WaitStatus, error) {
 	return status, nil
 }
 
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
+func (b *build) getenv(name string) string { return lookup(b.environ, name) }
 
-func (b *build) getenv(name string) string {
-	for _, kv := range b.environ {
+func lookup(environ []string, name string) string {
+	for _, kv := range environ {
 		if v, ok := strings.CutPrefix(kv, name+"="); ok {
 			return v
 		}
@@ -114,7 +98,7 @@ func (b *build) getenv(name string) string {
 	return ""
 }
 
-// shim is the environment that puts the stub in front of what make spawns. The stub takes it out again for the commands.
+// shim is the environment that puts the stub in front of what the tool spawns. The stub takes it out again for the commands.
 func (b *build) shim() ([]string, error) {
 	stub, preload := daemon.Beside("mexec"), daemon.Beside("libmexec-preload.so")
 	for _, p := range []string{stub, preload} {
@@ -159,12 +143,12 @@ func (b *build) slots() int {
 	return total
 }
 
-// supervise runs make in our process group: the terminal's signals reach it by themselves, and we outlive it to tell how it ended.
+// supervise runs the tool in our process group: the terminal's signals reach it by themselves, and we outlive it to tell how it ended.
 // What is sent to us alone is passed on.
 func supervise(cmd *exec.Cmd) (syscall.WaitStatus, error) {
 	signals := make(chan os.Signal, 8)
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP} {
-		if !signal.Ignored(s) { // what was ignored for us must stay so for make
+		if !signal.Ignored(s) { // what was ignored for us must stay so for the tool
 			signal.Notify(signals, s)
 		}
 	}
@@ -194,7 +178,7 @@ func supervise(cmd *exec.Cmd) (syscall.WaitStatus, error) {
 	return cmd.ProcessState.Sys().(syscall.WaitStatus), nil
 }
 
-// end ends as make did: of the same signal, where it died of one.
+// end ends as the tool did: of the same signal, where it died of one.
 func end(status syscall.WaitStatus) int {
 	if !status.Signaled() {
 		return status.ExitStatus()
@@ -237,7 +221,7 @@ func (b *build) sum() {
 	if total == 1 {
 		commands = "command"
 	}
-	line := fmt.Sprintf("mpmake: %d %s in %.1f s: %s", total, commands, elapsed.Seconds(), strings.Join(where, ", "))
+	line := fmt.Sprintf("%s: %d %s in %.1f s: %s", b.name, total, commands, elapsed.Seconds(), strings.Join(where, ", "))
 	if lost > 0 {
 		line += fmt.Sprintf("; %d lost", lost)
 	}

@@ -1,9 +1,39 @@
-package mpmake
+package drive
 
 import (
+	"cmp"
+	"fmt"
+	"io"
+	"os/exec"
 	"slices"
 	"strings"
 )
+
+// Make is the program mpmake. It returns make's exit status, or does not return: a make that died of a signal takes mpmake with it.
+func Make(args []string, environ []string, stderr io.Writer) int {
+	b := &build{name: "mpmake", args: args, environ: environ, stderr: stderr}
+	make, err := exec.LookPath(cmp.Or(b.getenv("MEXEC_MAKE"), "make"))
+	if err != nil {
+		fmt.Fprintf(stderr, "mpmake: %v (install GNU make, or name one in MEXEC_MAKE)\n", err)
+		return 2 // as make itself when it can't go on
+	}
+	status, err := b.run(make, "make", func(cmd *exec.Cmd, n func() int) error {
+		makeJobs(cmd, n)
+		return nil
+	})
+	if err != nil {
+		fmt.Fprintln(stderr, "mpmake:", err)
+		return 2
+	}
+	return end(status)
+}
+
+// makeJobs adds -j with the slots of the cluster where nobody said how many jobs may run.
+func makeJobs(cmd *exec.Cmd, n func() int) {
+	if !saysJobs(cmd.Args[1:], lookup(cmd.Env, "MAKEFLAGS")) {
+		cmd.Args = slices.Insert(cmd.Args, 1, fmt.Sprintf("-j%d", n()))
+	}
+}
 
 // saysJobs tells whether make's arguments or MAKEFLAGS already say how many jobs may run: then it is not for us to.
 func saysJobs(args []string, makeflags string) bool {

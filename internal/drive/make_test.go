@@ -1,4 +1,4 @@
-package mpmake
+package drive
 
 import "testing"
 

@@ -1,0 +1,54 @@
+package drive
+
+import (
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mexec/internal/ctl"
+	"mexec/internal/policy"
+)
+
+// explain says in sentences what run would do.
+func (b *build) explain(w io.Writer, path, argv0 string, rules policy.Policy, escapes string) {
+	b.socket = ctl.Socket(b.getenv)
+	if escapes != "" {
+		fmt.Fprintf(w, "%s %s: what it starts stays on this node.\n", path, escapes)
+		return
+	}
+	fmt.Fprintf(w, "%s runs here. What it starts travels, each with all that it starts in its turn, but for\n", path)
+	for len(rules) > 0 {
+		first := rules[0]
+		n := slices.IndexFunc(rules, func(r policy.Rule) bool { return r.From != first.From })
+		if n < 0 {
+			n = len(rules)
+		}
+		for _, kind := range []struct {
+			verdict policy.Verdict
+			does    string
+		}{{policy.Travels, "travels"}, {policy.Drives, "stays, what it starts travels"}, {policy.Stays, "stays"}} {
+			var names []string
+			for _, r := range rules[:n] {
+				if r.Verdict == kind.verdict {
+					names = append(names, r.Pattern)
+				}
+			}
+			if first.From == "built in" && kind.verdict == policy.Drives {
+				names = append(names, "make", "gmake")
+				slices.Sort(names)
+			}
+			if len(names) > 0 {
+				fmt.Fprintf(w, "  %s (%s): %s\n", kind.does, first.From, strings.Join(names, " "))
+			}
+		}
+		rules = rules[n:]
+	}
+	cmd := exec.Command(path, b.args...)
+	cmd.Args[0], cmd.Env = argv0, slices.Clone(b.environ)
+	tellJobs(cmd, filepath.Base(path), b.slots)
+	told := slices.DeleteFunc(cmd.Env, func(kv string) bool { return slices.Contains(b.environ, kv) })
+	fmt.Fprintf(w, "It is started as: %s\n", strings.Join(append(told, cmd.Args...), " "))
+}

@@ -1,0 +1,95 @@
+package drive
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"mexec"
+	"mexec/internal/policy"
+)
+
+const usage = `usage: mprun [--explain] [--] TOOL [ARG...]
+
+Runs a build, test or batch tool here, and what it starts on the best nodes of the cluster: ninja, cmake --build, ctest, make, scons, cargo, xargs -P,
+GNU parallel, a shell script with &. What a file says of the programs that are to stay here is in mprun(1).
+
+  --explain  say what would travel and why, and how many jobs TOOL is told; start nothing
+  --help     this
+  --version  the version
+`
+
+// Run is the program mprun. It returns the tool's exit status, or does not return: a tool that died of a signal takes mprun with it. What is no
+// tool's status is 125, or 126 and 127 where there is no such tool, as from env(1).
+func Run(args []string, environ []string, stdout, stderr io.Writer) int {
+	fail := func(code int, err error) int {
+		fmt.Fprintln(stderr, "mprun:", err)
+		return code
+	}
+	explain := false
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
+		option := args[0]
+		args = args[1:]
+		if option == "--" {
+			break
+		}
+		switch option {
+		case "--explain":
+			explain = true
+		case "--help":
+			fmt.Fprint(stdout, usage)
+			return 0
+		case "--version":
+			fmt.Fprintln(stdout, "mprun", mexec.Version)
+			return 0
+		default:
+			return fail(125, fmt.Errorf("%s: no such option; the tool's own go behind its name", option))
+		}
+	}
+	if len(args) == 0 {
+		fmt.Fprint(stderr, usage)
+		return 125
+	}
+	path, err := exec.LookPath(args[0])
+	if err != nil {
+		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+			return fail(127, err)
+		}
+		return fail(126, err)
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return fail(125, err)
+	}
+	rules, err := policy.Load(dir, policy.Machine)
+	if err != nil {
+		return fail(125, err)
+	}
+	escapes := escape(path)
+	b := &build{name: "mprun", args: args[1:], environ: environ, stderr: stderr}
+	if explain {
+		b.explain(stdout, path, args[0], rules, escapes)
+		return 0
+	}
+	if escapes != "" {
+		fmt.Fprintf(stderr, "mprun: %s %s: what it starts stays on this node\n", path, escapes)
+	}
+	text, err := rules.Encode(os.Getpid())
+	if err != nil {
+		return fail(125, err)
+	}
+	status, err := b.run(path, args[0], func(cmd *exec.Cmd, n func() int) error {
+		cmd.Env = set(cmd.Env, "MEXEC_POLICY", text)
+		tellJobs(cmd, filepath.Base(path), n)
+		return nil
+	})
+	if err != nil {
+		return fail(125, err)
+	}
+	return end(status)
+}

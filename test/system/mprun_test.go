@@ -1,0 +1,217 @@
+package system_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mexec/internal/gauge"
+	"mexec/test/hosts"
+)
+
+// mprun runs a tool on a host to its end.
+func mprun(t *testing.T, h *hosts.Host, dir string, args ...string) result {
+	t.Helper()
+	cmd := h.Command("mprun", args...)
+	cmd.Dir = dir
+	return run(t, cmd)
+}
+
+// job is a program that notes itself like a noted recipe. It is a script of its own: what starts it starts one program.
+func job(t *testing.T, dir string) string {
+	t.Helper()
+	path := filepath.Join(dir, "job")
+	write(t, path, "#!/bin/sh\n"+strings.NewReplacer("@", "", "$$", "$", "$@", "$1").Replace(noted)+"\n")
+	if err := os.Chmod(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// everywhere fails the test unless n jobs ran, on each of the three, and mprun has counted them.
+func everywhere(t *testing.T, dir string, n int, r result) {
+	t.Helper()
+	if r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	began, most := overlap(t, dir)
+	if began["node1"]+began["node2"]+began["node3"] != n || len(began) != 3 {
+		t.Errorf("ran on %v; said %q", began, r.errs)
+	}
+	for node, m := range most {
+		if m > trio.hs.Slots() {
+			t.Errorf("%d at once on %s", m, node)
+		}
+	}
+	if !strings.Contains(r.errs, fmt.Sprintf("mprun: %d commands in ", n)) {
+		t.Errorf("said %q", r.errs)
+	}
+}
+
+func numbers(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintln(&b, i)
+	}
+	return b.String()
+}
+
+func TestWhatXargsStartsSpreads(t *testing.T) {
+	node1, _, _ := three(t)
+	dir := t.TempDir()
+	cmd := node1.Command("mprun", "xargs", "-P12", "-n1", job(t, dir))
+	cmd.Dir = dir
+	cmd.Stdin = strings.NewReader(numbers(24))
+	everywhere(t, dir, 24, run(t, cmd))
+}
+
+func TestWhatAScriptStartsInTheBackgroundSpreads(t *testing.T) {
+	node1, _, _ := three(t)
+	dir := t.TempDir()
+	job(t, dir)
+	write(t, filepath.Join(dir, "all.sh"), "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do ./job $i & done; (./job 13 & ./job 14; wait) & wait\n")
+	everywhere(t, dir, 14, mprun(t, node1, dir, "sh", "all.sh"))
+}
+
+func TestWhatAPerlProgramStartsSpreads(t *testing.T) {
+	node1, _, _ := three(t)
+	dir := t.TempDir()
+	job(t, dir)
+	write(t, filepath.Join(dir, "all.pl"), `for my $i (1..12) { unless (fork) { exec "./job", $i; die } } while (wait > 0) { exit 1 if $? }`)
+	everywhere(t, dir, 12, mprun(t, node1, dir, "perl", "all.pl"))
+}
+
+// Ninja runs all by the shell, and takes what it prints by a pipe.
+func TestWhatNinjaStartsSpreads(t *testing.T) {
+	node1, _, _ := three(t)
+	dir := t.TempDir()
+	ninja := filepath.Join(dir, "ninja")
+	if err := os.Symlink(tool(t, "ninja-1.13"), ninja); err != nil {
+		t.Fatal(err)
+	}
+	job(t, dir)
+	text := "rule job\n  command = ./job $out; echo printed\nrule link\n  command = cat $in >$out\n"
+	var all []string
+	for i := range 24 {
+		text += fmt.Sprintf("build t%d: job\n", i)
+		all = append(all, fmt.Sprint("t", i))
+	}
+	write(t, filepath.Join(dir, "build.ninja"), text+"build all: link "+strings.Join(all, " ")+"\n")
+	r := mprun(t, node1, dir, ninja)
+	everywhere(t, dir, 24, r) // and the link, which is one cat, has stayed
+	if strings.Count("\n"+r.out, "\nprinted\n") != 24 {
+		t.Errorf("said %q", r.out)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "all")); err != nil || strings.Count(string(b), "node") != 24 {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
+// A script starts a ninja, and ninja a make: each is a driver, and only what the last ones start travels.
+func TestADriverBelowADriverStaysAndWhatItStartsSpreads(t *testing.T) {
+	node1, _, _ := three(t)
+	dir := project(t, 12)
+	bin := filepath.Join(dir, "bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(tool(t, "ninja-1.13"), filepath.Join(bin, "ninja")); err != nil {
+		t.Fatal(err)
+	}
+	job(t, dir)
+	text := "rule make\n  command = make -s\nrule job\n  command = ./job $out\nbuild made: make\n"
+	for i := range 12 {
+		text += fmt.Sprintf("build n%d: job\n", i)
+	}
+	write(t, filepath.Join(dir, "build.ninja"), text)
+	write(t, filepath.Join(dir, "all.sh"), "PATH=$PWD/bin:$PATH\nninja -j9\n")
+	everywhere(t, dir, 24, mprun(t, node1, dir, "sh", "all.sh"))
+}
+
+func TestAProjectSaysWhatStaysAndWhatTravels(t *testing.T) {
+	node1, _, _ := three(t)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, ".mexec.toml"), `local = ["jo*"]`+"\n"+`travel = ["uname"]`+"\n")
+	job(t, dir)
+	r := mprun(t, node1, dir, "env", "NODES=2", "sh", "-c", "./job 1 & ./job 2 & wait; uname -n; basename /a/b; hostname; :")
+	began, _ := overlap(t, dir)
+	if r.code != 0 || len(began) != 1 || began["node1"] != 2 || r.out != "node2\nb\nnode1\n" {
+		t.Errorf("%+v; ran on %v", r, began)
+	}
+	if !strings.Contains(r.errs, "mprun: 1 command in ") {
+		t.Errorf("said %q", r.errs)
+	}
+}
+
+func TestWithoutADaemonNoMoreRunsAtOnceThanSlots(t *testing.T) {
+	node1, _, _ := three(t)
+	dir := t.TempDir()
+	cmd := node1.Command("mprun", "xargs", "-P12", "-n1", job(t, dir))
+	cmd.Env = append(cmd.Env, "MEXEC_SOCKET=/nonexistent/sock")
+	cmd.Dir = dir
+	cmd.Stdin = strings.NewReader(numbers(12))
+	if r := run(t, cmd); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	alone(t, dir, "node1", 12, gauge.Slots())
+}
+
+func TestMprunEndsAsItsTool(t *testing.T) {
+	node1, _, _ := three(t)
+	dir := t.TempDir()
+	if r := mprun(t, node1, dir, "sh", "-c", "exit 7"); r.code != 7 {
+		t.Errorf("%+v", r)
+	}
+	if r := mprun(t, node1, dir, "sh", "-c", "kill -9 $$"); r.signal != 9 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestBadInputToMprunIsOneLineThatSaysWhatToDo(t *testing.T) {
+	node1, _, _ := three(t)
+	dir := t.TempDir()
+	for _, c := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"--explian ninja", 125, "mprun: --explian: no such option; the tool's own go behind its name\n"},
+		{"nosuchtool", 127, "nosuchtool"},
+		{"/etc/passwd", 126, "permission denied"},
+		{"", 125, "usage: mprun"},
+	} {
+		r := mprun(t, node1, dir, strings.Fields(c.args)...)
+		if r.code != c.code || !strings.Contains(r.errs, c.says) || r.out != "" {
+			t.Errorf("mprun %s: %+v", c.args, r)
+		}
+	}
+	write(t, filepath.Join(dir, ".mexec.toml"), "local = [\n")
+	if r := mprun(t, node1, dir, "true"); r.code != 125 || !strings.HasPrefix(r.errs, "mprun: policy "+dir+"/.mexec.toml:") || strings.Count(r.errs, "\n") != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestExplainStartsNothing(t *testing.T) {
+	node1, _, _ := three(t)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, ".mexec.toml"), `local = ["git*"]`+"\n")
+	r := mprun(t, node1, dir, "--explain", "sh", "-c", "touch started")
+	for _, line := range []string{"  stays (" + dir + "/.mexec.toml): git*\n", "  stays, what it starts travels (built in): ctest gmake make mpmake mprun ninja", " MAKEFLAGS=-j12 sh -c touch started\n"} {
+		if !strings.Contains(r.out, line) {
+			t.Errorf("%q is not in\n%s", line, r.out)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "started")); err == nil || r.code != 0 || r.errs != "" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestAToolThatCannotBeReachedSaysSo(t *testing.T) {
+	node1, _, _ := three(t)
+	r := mprun(t, node1, t.TempDir(), "mexec", "/bin/true") // the stub is static
+	if r.code != 0 || !strings.Contains(r.errs, "is statically linked: what it starts stays on this node\n") {
+		t.Errorf("%+v", r)
+	}
+}
