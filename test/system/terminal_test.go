@@ -189,6 +189,26 @@ func TestAChangeOfSizeReachesTheProgram(t *testing.T) {
 	p.sees("43 121")
 }
 
+func TestTopRedrawsHearsAKeyAndLeavesTheTerminalAsItWas(t *testing.T) {
+	node1, _, _ := three(t)
+	if _, err := exec.LookPath("top"); err != nil {
+		t.Skip(err)
+	}
+	p := sit(t, node1, "env", "TERM=xterm", "sh", "-c", "echo first; read x; exec mexec -n 2 top -d 0.2")
+	p.sees("first")
+	before := p.settings()
+	p.types("\n")
+	p.sees("load average", "mexecd", "load average")
+	if !p.raw() {
+		t.Error("a key needs a newline")
+	}
+	p.types("q")
+	p.all()
+	if err := p.cmd.Wait(); err != nil || p.settings() != before {
+		t.Errorf("%v; settings %+v, were %+v", err, p.settings(), before)
+	}
+}
+
 func TestAStoppedCommandIsTheShellsToContinue(t *testing.T) {
 	node1, _, _ := three(t)
 	p := shell(t, node1)
