@@ -7,9 +7,9 @@
 //	   |  HERE, never taken  | HERE, lost
 //	   '---------------------'-----------> executed here, or offered to the next daemon
 //
-// A daemon that has read the job may have sent it off at once, and says nothing of it: most jobs find a free slot, and to be told
+// A daemon that has taken the job may have sent it off at once, and says nothing of it: most jobs find a free slot, and to be told
 // would cost each of them a start of this process. Only where the daemon says WAITING nothing runs for certain, until it says SENT.
-// One that went away without reading the job left it unread in the socket, which the kernel reports as a reset connection.
+// Until it takes the job it leaves the last byte of it unread in the socket; one that goes away then makes a reset connection of it.
 //
 // Signals belong to the program from the beginning. Where it has not started, the daemon does to us what they would have done to it.
 #include <errno.h>

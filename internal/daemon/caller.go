@@ -194,24 +194,25 @@ func (c *caller) wait(placed chan place.Start) (place.Start, bool) {
 	}
 }
 
-// A stub takes a job that we have read for sent: most are at once, and to say so would wake it up for each of them. So it is told of the
+// A stub takes a job that we have taken for sent: most are at once, and to say so would wake it up for each of them. So it is told of the
 // others, and whoever is told anything is told all.
 
 // tellWaiting: nothing runs. A stub that loses us from here on runs the command itself.
 func (c *caller) tellWaiting() {
 	c.waits = true
 	c.conn.Write(wire.AppendText(nil, wire.Waiting, ""))
+	c.conn.Take()
 }
 
 // tellSent comes before the job is sent: from here on a stub that loses us reports a loss and runs nothing again.
 func (c *caller) tellSent(s place.Start) {
-	if !c.waits && c.exec.Flags&wire.Verbose == 0 {
-		return
+	if c.waits || c.exec.Flags&wire.Verbose != 0 {
+		c.waits = false
+		if c.conn.Write(wire.AppendText(nil, wire.Sent, string(s.Node)+": "+s.Why)) != nil {
+			c.cancel()
+		}
 	}
-	c.waits = false
-	if c.conn.Write(wire.AppendText(nil, wire.Sent, string(s.Node)+": "+s.Why)) != nil {
-		c.cancel()
-	}
+	c.conn.Take()
 }
 
 // listen starts to read what the stub says, once.
@@ -276,6 +277,7 @@ func (c *caller) here(s place.Start) {
 	c.d.ancestry.enter(c.cred.PID, s.Grant)
 	if err == nil {
 		err = c.conn.Write(wire.AppendText(nil, wire.Here, s.Why))
+		c.conn.Take()
 	}
 	c.conn.Close()
 	if err == nil {
@@ -306,6 +308,7 @@ func waitExit(ctx context.Context, fd int) {
 // fail ends the stub with a failure of ours and one line that says which.
 func (c *caller) fail(text string) {
 	c.conn.Write(wire.AppendFailed(nil, mexec.LostStatus, text))
+	c.conn.Take()
 }
 
 // sinks are where the job's output goes.

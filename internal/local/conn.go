@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,8 @@ type Conn struct {
 	uc    *net.UnixConn
 	buf   []byte // read but not yet taken
 	first *first
+
+	untaken bool
 }
 
 // Cred is who the kernel says the caller is.
@@ -41,12 +44,15 @@ var buffers = sync.Pool{New: func() any { return new(first) }}
 
 // ReadFirst reads the first frame and the descriptors that come with it; they are close-on-exec and the caller of ReadFirst
 // closes them, also with an error. The body is valid until Done.
+//
+// The last byte of a job stays in the socket until Take: as long as it lies there, the kernel tells a stub that loses us that its job was not taken
+// (ECONNRESET), which costs neither of us a word.
 func (c *Conn) ReadFirst() (h wire.Header, body []byte, fds []int, err error) {
 	c.uc.SetReadDeadline(time.Now().Add(firstFrame))
 	defer c.uc.SetReadDeadline(time.Time{})
 	c.first = buffers.Get().(*first)
 	buf := c.first.frame[:]
-	n, oobn, flags, _, err := c.uc.ReadMsgUnix(buf, c.first.rights[:])
+	n, oobn, flags, _, err := c.uc.ReadMsgUnix(buf[:wire.HeaderLen], c.first.rights[:])
 	if oobn > 0 {
 		fds = rights(c.first.rights[:oobn])
 	}
@@ -56,30 +62,56 @@ func (c *Conn) ReadFirst() (h wire.Header, body []byte, fds []int, err error) {
 	if flags&unix.MSG_CTRUNC != 0 {
 		return h, nil, fds, errors.New("too many descriptors came with the frame")
 	}
-	for n < wire.HeaderLen {
-		more, err := c.uc.Read(buf[n:])
-		if err != nil {
-			return h, nil, fds, cutShort(err)
-		}
-		n += more
+	if _, err := io.ReadFull(c.uc, buf[n:wire.HeaderLen]); err != nil {
+		return h, nil, fds, cutShort(err)
 	}
 	if h, err = wire.ParseHeader(buf); err != nil {
 		return h, nil, fds, err
 	}
-	end := wire.HeaderLen + h.Len
-	if n < end {
-		whole := buf
-		if end > len(buf) {
-			whole = make([]byte, end)
-			copy(whole, buf[:n])
-		}
-		if _, err := io.ReadFull(c.uc, whole[n:end]); err != nil {
-			return h, nil, fds, cutShort(err)
-		}
-		return h, whole[wire.HeaderLen:end], fds, nil
+	if h.Len <= len(buf) {
+		body = buf[:h.Len:h.Len]
+	} else {
+		body = make([]byte, h.Len)
 	}
-	c.buf = append(c.buf, buf[end:n]...)
-	return h, buf[wire.HeaderLen:end:end], fds, nil
+	now := body
+	if h.Type == wire.Exec && h.Len > 0 {
+		now = body[:h.Len-1]
+	}
+	if _, err = io.ReadFull(c.uc, now); err == nil && len(now) < len(body) {
+		body[len(now)], err = c.peek()
+		c.untaken = err == nil
+	}
+	if err != nil {
+		return h, nil, fds, cutShort(err)
+	}
+	return h, body, fds, nil
+}
+
+// peek looks at the next byte.
+func (c *Conn) peek() (byte, error) {
+	raw, err := c.uc.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var b [1]byte
+	var n int
+	rerr := raw.Read(func(fd uintptr) bool {
+		n, _, err = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK)
+		return !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
+	})
+	if err = cmp.Or(rerr, err); err == nil && n == 0 {
+		err = io.EOF
+	}
+	return b[0], err
+}
+
+// Take takes the job that ReadFirst has read: from here on a stub that loses us takes it for sent, unless it was told otherwise. It comes before
+// ReadFrame, and may be called again.
+func (c *Conn) Take() {
+	if c.untaken {
+		c.untaken = false
+		c.uc.Read(make([]byte, 1)) // it lies there
+	}
 }
 
 // ReadFrame reads the next frame; its body is valid until the next call. io.EOF: the caller is gone.

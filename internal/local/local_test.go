@@ -162,6 +162,7 @@ func TestFramesAreTheSameHoweverTheyAreCutOnTheWay(t *testing.T) {
 		}()
 		_, body, _, err := daemon.ReadFirst()
 		got := []string{string(body)}
+		daemon.Take()
 		for err == nil {
 			if _, body, err = daemon.ReadFrame(); err == nil {
 				got = append(got, string(body))
@@ -170,6 +171,24 @@ func TestFramesAreTheSameHoweverTheyAreCutOnTheWay(t *testing.T) {
 		<-sent
 		if !errors.Is(err, io.EOF) || !slices.Equal(got, bodies) {
 			t.Fatalf("%d frames of %d, then %v", len(got), len(bodies), err)
+		}
+	}
+}
+
+// What the daemon has read but not taken was not sent anywhere: a stub that loses it then may run the command, and else may not.
+func TestAStubIsToldByTheKernelWhetherItsJobWasTaken(t *testing.T) {
+	for taken, want := range map[bool]error{false: unix.ECONNRESET, true: io.EOF} {
+		caller, daemon := pair(t)
+		caller.Write(wire.AppendExec(nil, []byte("body")))
+		if _, body, _, err := daemon.ReadFirst(); err != nil || string(body) != "body" {
+			t.Fatalf("%q, %v", body, err)
+		}
+		if taken {
+			daemon.Take()
+		}
+		daemon.Close()
+		if _, err := caller.Read(make([]byte, 1)); !errors.Is(err, want) {
+			t.Errorf("taken %v: %v", taken, err)
 		}
 	}
 }
@@ -192,10 +211,17 @@ func TestABadFrameIsAnErrorAndNeverWaitsForMore(t *testing.T) {
 		}
 	}
 	caller, daemon := pair(t)
+	caller.Write(exec[:len(exec)-1])
+	caller.CloseWrite()
+	if _, _, _, err := daemon.ReadFirst(); err == nil || err.Error() != "frame cut short" {
+		t.Errorf("a job without its last byte: %v", err)
+	}
+	caller, daemon = pair(t)
 	caller.Write(append(bytes.Clone(exec), wire.AppendExec(nil, make([]byte, wire.MaxFrame+1))[:wire.HeaderLen]...))
 	if _, _, _, err := daemon.ReadFirst(); err != nil {
 		t.Fatal(err)
 	}
+	daemon.Take()
 	if _, _, err := daemon.ReadFrame(); err == nil || !strings.Contains(err.Error(), "at most 65536") {
 		t.Errorf("a large frame that is not the first: %v", err)
 	}
