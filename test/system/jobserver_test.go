@@ -273,9 +273,7 @@ func TestTokensOfANodeThatIsLostComeHome(t *testing.T) {
 		text, _ := os.ReadFile(log)
 		return bytes.Count(text, []byte("+")) == 3
 	})
-	if err := node2.KillDaemon(syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	killDaemon(t, node2)
 	b.whole(true)
 	if err := node2.StartDaemon(); err != nil {
 		t.Fatal(err)

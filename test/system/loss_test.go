@@ -70,9 +70,7 @@ func TestALostJobIsNeverRunAgain(t *testing.T) {
 			if victim == "home" {
 				killed = node1
 			}
-			if err := killed.KillDaemon(syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
+			killDaemon(t, killed)
 			if r := end(); r.code != 125 || strings.Count(r.errs, "\n") != 1 || !strings.Contains(r.errs, "sh: lost") {
 				t.Errorf("%+v", r)
 			}
@@ -145,9 +143,7 @@ func TestAJobThatWaitsWhenItsDaemonIsKilledRunsOnceHere(t *testing.T) {
 			t.Fatalf("%s runs; node2 has %d slots", file, trio.hs.Slots())
 		}
 	}
-	if err := node1.KillDaemon(syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	killDaemon(t, node1)
 	for _, end := range lost {
 		if r := end(); r.code != 125 {
 			t.Errorf("a job that ran on %s: %+v", node2.Name, r)

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -301,9 +300,7 @@ func TestALostNodeLeavesTheTerminalAsItWas(t *testing.T) {
 	if !p.raw() {
 		t.Fatal("the terminal is not raw")
 	}
-	if err := node2.KillDaemon(syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	killDaemon(t, node2)
 	p.sees("mexec: ", "lost on node2", "\r\nstatus 125\r\n")
 	if p.raw() {
 		t.Error("the terminal is still raw")
@@ -316,9 +313,7 @@ func TestATerminalIsUsableAfterItsOwnDaemonIsKilled(t *testing.T) {
 	p := shell(t, node1)
 	p.types("sh -c 'mexec -n 2 sh -c \"stty raw -echo; echo ready; sleep 100\"; echo status $?; sleep 100'\n")
 	p.sees("100'", "ready")
-	if err := node1.KillDaemon(syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	killDaemon(t, node1)
 	p.sees("mexec: ", "lost", "\r\nstatus 125\r\n")
 	if s := p.settings(); s.Lflag&unix.ICANON == 0 || s.Lflag&unix.ECHO == 0 {
 		t.Error("the terminal is still raw")
