@@ -195,8 +195,10 @@ static enum verdict obey(struct conversation *c, const struct frame *f, char *bo
 	case FRAME_SENT:
 		c->sent = true;
 		note_node(c, body);
-		if (c->job->verbose)
+		if (c->job->verbose) {
 			say("mexec: ", body, NULL);
+			send_signal(c, 0, 0); // the program may begin to speak
+		}
 		return GO_ON;
 	case FRAME_EXITED:
 		if (alone && number <= 255)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -42,8 +43,9 @@ type caller struct {
 
 	ctx    context.Context // ends when the stub is gone
 	cancel context.CancelFunc
-	once   sync.Once // starts the reading of the stub's frames
-	waits  bool      // the stub knows that its job waits
+	once   sync.Once     // starts the reading of the stub's frames
+	said   chan struct{} // the stub has printed where the job goes
+	waits  bool          // the stub knows that its job waits
 
 	mu      sync.Mutex // guards the rest
 	up      func(*mexecpb.Up) error
@@ -55,7 +57,7 @@ type caller struct {
 func (d *Daemon) serve(conn *local.Conn) {
 	defer conn.Done()
 	defer conn.Close()
-	c := &caller{d: d, conn: conn}
+	c := &caller{d: d, conn: conn, said: make(chan struct{}, 1)}
 	defer c.letGo()
 	// Who it is comes first: the line about what it sent has to name it.
 	cred, err := conn.Cred()
@@ -213,7 +215,19 @@ func (c *caller) tellSent(s place.Start) {
 		}
 	}
 	c.conn.Take()
+	if c.exec.Flags&wire.Verbose != 0 {
+		// The program may draw a screen before the stub gets the CPU; its line comes first.
+		c.listen()
+		select {
+		case <-c.said:
+		case <-c.ctx.Done():
+		case <-time.After(patience):
+		}
+	}
 }
+
+// patience is for a stub whose line is not taken: stderr is a pipe that nobody reads.
+const patience = time.Second
 
 // listen starts to read what the stub says, once.
 func (c *caller) listen() {
@@ -233,6 +247,13 @@ func (c *caller) listen() {
 				if err != nil {
 					c.d.log.Warn(fmt.Sprintf("local: pid %d: %v", c.cred.PID, err))
 					return
+				}
+				if s.Number == 0 {
+					select {
+					case c.said <- struct{}{}:
+					default:
+					}
+					continue
 				}
 				c.signal(s)
 			}

@@ -124,13 +124,13 @@ type SignalBody struct {
 	Group  bool // the terminal sent it to the whole process group
 }
 
-// ParseSignal reads the body of a SIGNAL frame.
+// ParseSignal reads the body of a SIGNAL frame. The number is 0 where a stub says that it has printed its line.
 func ParseSignal(b []byte) (SignalBody, error) {
 	if len(b) != 8 {
 		return SignalBody{}, fmt.Errorf("SIGNAL frame: %d bytes, must be 8", len(b))
 	}
 	n, scope := le.Uint32(b), le.Uint32(b[4:])
-	if n < 1 || n > 64 || scope > 1 {
+	if n > 64 || scope > 1 || n == 0 && scope != 0 {
 		return SignalBody{}, fmt.Errorf("SIGNAL frame: signal %d, scope %d", n, scope)
 	}
 	return SignalBody{syscall.Signal(n), scope == 1}, nil

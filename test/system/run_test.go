@@ -394,9 +394,7 @@ func TestTheDaemonShowsWhatItRunsAndTheClusterWhoIsThere(t *testing.T) {
 	}
 	eventually(t, "the clock of node2 is measured", func() bool { return strings.HasSuffix(table()["node2"][7], "ms") })
 
-	if err := node3.KillDaemon(syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	killDaemon(t, node3)
 	eventually(t, "node3 is down", func() bool { return table()["node3"][3] == "down" })
 	if row := strings.Join(table()["node3"], " "); len(strings.Fields(row)) < 10 {
 		t.Errorf("down without a reason: %q", row)
@@ -410,5 +408,14 @@ func TestTheDaemonShowsWhatItRunsAndTheClusterWhoIsThere(t *testing.T) {
 	}
 	if r := run(t, node1.Command("mexec", "-n", "3", "uname", "-n")); r.out != "node3\n" {
 		t.Errorf("after its return: %+v", r)
+	}
+}
+
+func TestTheVerboseLineComesBeforeWhatTheProgramSays(t *testing.T) {
+	node1, _, _ := three(t)
+	script := `for i in 1 2 3 4 5 6 7 8; do { for j in 1 2 3 4 5; do mexec -v -n 2 sh -c 'echo program >&2' 2>&1 | head -n1; done; } & done; wait`
+	r := run(t, sh(node1, script))
+	if n := strings.Count(r.out, "mexec: node2: "); n != 40 || strings.Contains(r.out, "program") {
+		t.Errorf("%d of 40: %+v", n, r)
 	}
 }
