@@ -18,6 +18,10 @@ const (
 	Kept   EventKind = "kept"   // PID, Command, Why: the child runs here and no daemon counts it
 	Reaped EventKind = "reaped" // PID, Status, Usage: of any child, placed or kept
 
+	// Of a daemon, by whoever listens to it: it is heard no longer. Of its jobs that are not told anew behind this, by Received, nobody will hear the end,
+	// and its numbers may begin again. It has room for nothing, until it says what.
+	Gap EventKind = "gap" // Source, Why
+
 	// Of the cluster.
 	Cluster EventKind = "cluster" // Nodes, Room: at the begin, and whenever one of them has changed
 )

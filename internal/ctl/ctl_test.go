@@ -239,7 +239,7 @@ func TestABadReplyIsOneLine(t *testing.T) {
 		"HTTP/1.1": "not a frame of the local protocol",
 		string(wire.AppendText(nil, wire.Reply, "{}"))[:9]:                    "the reply was cut short",
 		string(wire.AppendText(nil, wire.Reply, "hello")):                     "invalid character 'h' looking for beginning of value",
-		string(wire.AppendText(nil, wire.Here, "x")):                          "answered by HERE",
+		string(wire.AppendText(nil, wire.Here, "x")):                          "refused: answered by HERE",
 		string(wire.AppendFailed(nil, 125, "no such query")):                  `refused: "no such query"`,
 		string(wire.AppendText(nil, wire.Reply, ""))[:4] + "\xff\xff\xff\xff": "REPLY frame: 4294967295 bytes, at most 8388608",
 	} {

@@ -40,6 +40,14 @@ func ask(ctx context.Context, socket, query string) ([]byte, error) {
 	if _, err := conn.Write(wire.AppendText(nil, wire.Query, query)); err != nil {
 		return nil, gone(ctx, err)
 	}
+	return readReply(ctx, conn)
+}
+
+// errRefused is of a daemon that would say the same each time that it is asked.
+var errRefused = errors.New("refused")
+
+// readReply reads one reply to a query.
+func readReply(ctx context.Context, conn net.Conn) ([]byte, error) {
 	var head [wire.HeaderLen]byte
 	if _, err := io.ReadFull(conn, head[:]); err != nil {
 		return nil, gone(ctx, err)
@@ -56,9 +64,9 @@ func ask(ctx context.Context, socket, query string) ([]byte, error) {
 	case wire.Reply:
 		return body, nil
 	case wire.Failed:
-		return nil, fmt.Errorf("refused: %q", body[min(4, len(body)):])
+		return nil, fmt.Errorf("%w: %q", errRefused, body[min(4, len(body)):])
 	}
-	return nil, fmt.Errorf("answered by %v", h.Type)
+	return nil, fmt.Errorf("%w: answered by %v", errRefused, h.Type)
 }
 
 func gone(ctx context.Context, err error) error {
