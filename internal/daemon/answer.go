@@ -13,6 +13,8 @@ import (
 //	nodes      every node that this one knows: a list of mexec.Node
 //	build ID   the sums of a build: a ledger.Build
 //	jobs       the last jobs that ended, newest first: a list of ledger.Job
+//
+// and `watch BUILD NODES`, which is answered for as long as the client listens: feed.go.
 func (d *Daemon) answer(text string) (any, error) {
 	word, arg, _ := strings.Cut(text, " ")
 	switch word {
@@ -41,5 +43,5 @@ func (d *Daemon) answer(text string) (any, error) {
 		}
 		return jobs, nil
 	}
-	return nil, fmt.Errorf("query %q: unknown; known are nodes, build ID, jobs", text)
+	return nil, fmt.Errorf("query %q: unknown; known are nodes, build ID, jobs, watch BUILD [NODES]", text)
 }

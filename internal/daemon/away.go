@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"mexec"
-	"mexec/internal/ledger"
 	"mexec/internal/link"
 	"mexec/internal/place"
 	"mexec/internal/relay"
@@ -48,7 +47,7 @@ func (c *caller) away(s place.Start) bool {
 		if refused.Why == mexecpb.Refused_ENVSETTER {
 			c.fail(fmt.Sprintf("%s: %s", s.Node, refused.Detail))
 			c.line.Status = mexec.Status{Code: mexec.LostStatus}
-			p.ended(c.line, ledger.Ended, 0, 0)
+			p.ended(c.line, 0, 0)
 			return true
 		}
 		p.refused(c.line, reach(refused.Why), refused.Detail)
@@ -69,10 +68,10 @@ func (c *caller) away(s place.Start) bool {
 		} else {
 			c.conn.Write(wire.AppendNumber(nil, wire.Exited, end.Code))
 		}
-		p.ended(c.line, ledger.Ended, place.Grant(end.Grant), min(time.Duration(end.LeaseMs)*time.Millisecond, place.Lease))
+		p.ended(c.line, place.Grant(end.Grant), min(time.Duration(end.LeaseMs)*time.Millisecond, place.Lease))
 	case c.ctx.Err() != nil:
 		c.line.Status = mexec.Status{Signal: syscall.SIGKILL} // the caller is gone, and the job with it
-		p.ended(c.line, ledger.Ended, 0, 0)
+		p.ended(c.line, 0, 0)
 	default:
 		if r.screen != nil {
 			r.screen.restore()
@@ -80,7 +79,7 @@ func (c *caller) away(s place.Start) bool {
 		lost := &mexec.LostError{Job: c.line.ID, Node: s.Node, Cause: l.Cause(err)}
 		c.d.log.Warn(fmt.Sprintf("%s: %v", c.line.Command, lost))
 		c.fail(fmt.Sprintf("%s: lost on %s: %v", c.exec.Path, s.Node, lost.Cause))
-		p.ended(c.line, ledger.Lost, 0, 0)
+		p.lost(c.line, lost.Cause)
 	}
 	return true
 }

@@ -9,6 +9,7 @@ import (
 	"math/bits"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -70,7 +71,7 @@ func (d *Daemon) serve(conn *local.Conn) {
 		h, c.body, c.held, err = conn.ReadFirst()
 	}
 	if err == nil && h.Type == wire.Query {
-		err = d.query(conn, string(c.body))
+		err = d.query(conn, cred, string(c.body))
 	} else if err == nil {
 		if h.Type != wire.Exec {
 			err = fmt.Errorf("%v frame where a job should begin", h.Type)
@@ -136,7 +137,8 @@ func (c *caller) job() {
 	if c.d.cfg.Root != 0 {
 		c.d.adopted.Do(c.d.adopt)
 	}
-	line, placed := c.d.placer.submit(mexec.BuildID(c.exec.Build), c.exec.Command(120), wish)
+	line, placed := c.d.placer.submit(mexec.BuildID(c.exec.Build), c.exec.Command(120),
+		ledger.Caller{UID: c.cred.UID, PID: c.cred.PID, Dir: string(c.exec.Cwd)}, wish)
 	c.line = line
 	for {
 		start, ok := c.wait(placed)
@@ -307,7 +309,7 @@ func (c *caller) here(s place.Start) {
 		unix.Close(fd)
 	}
 	c.d.ancestry.leave(c.cred.PID, s.Grant)
-	p.ended(c.line, ledger.Ended, s.Grant, 0)
+	p.ended(c.line, s.Grant, 0)
 }
 
 // waitExit waits until the process of a pidfd has ended, in the poller and not in a thread, and closes it.
@@ -343,14 +345,21 @@ func (c *caller) sinks() (sinks [3]*relay.Sink) {
 }
 
 // query answers what people and mpmake want to know.
-func (d *Daemon) query(conn *local.Conn, text string) error {
+func (d *Daemon) query(conn *local.Conn, cred local.Cred, text string) error {
+	if what, ok := strings.CutPrefix(text, "watch "); ok {
+		return d.watch(conn, cred.UID, what)
+	}
 	answer, err := d.answer(text)
 	if err != nil {
-		return errors.Join(err, conn.Write(wire.AppendFailed(nil, 2, err.Error())))
+		return unanswered(conn, err)
 	}
 	b, err := json.Marshal(answer)
 	if err != nil {
 		return fmt.Errorf("query %q: %w", text, err)
 	}
 	return conn.Write(wire.AppendText(nil, wire.Reply, string(b)))
+}
+
+func unanswered(conn *local.Conn, err error) error {
+	return errors.Join(err, conn.Write(wire.AppendFailed(nil, 2, err.Error())))
 }

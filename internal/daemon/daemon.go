@@ -255,7 +255,7 @@ func (d *Daemon) accept() {
 	}
 }
 
-// tick gives both halves of placement their time.
+// tick gives both halves of placement their time, and who watches a build the news of the cluster.
 func (d *Daemon) tick() {
 	t := time.NewTicker(100 * time.Millisecond)
 	defer t.Stop()
@@ -263,6 +263,7 @@ func (d *Daemon) tick() {
 		select {
 		case <-t.C:
 			d.placer.tick()
+			d.announce()
 		case <-d.ctx.Done():
 			return
 		}

@@ -27,6 +27,7 @@ type placer struct {
 	addrs    map[mexec.NodeID]string
 	sessions map[mexec.NodeID]*link.Session
 	placed   map[mexec.JobID]chan place.Start
+	watchers []*watcher // feed.go
 }
 
 func newPlacer(self mexec.Node, now func() time.Time) *placer {
@@ -44,6 +45,13 @@ func (p *placer) with(f func(now time.Time)) {
 	defer p.mu.Unlock()
 	now := p.now()
 	f(now)
+	p.settleLocked(now)
+	if p.watchers != nil {
+		p.publishLocked()
+	}
+}
+
+func (p *placer) settleLocked(now time.Time) {
 	for {
 		todo := p.home.Take()
 		offers, recalls := p.slots.Take()
@@ -85,11 +93,11 @@ func (p *placer) with(f func(now time.Time)) {
 }
 
 // submit enters a job; the channel delivers where it is to start, each time that it waits.
-func (p *placer) submit(build mexec.BuildID, command string, job place.Job) (*ledger.Job, chan place.Start) {
+func (p *placer) submit(build mexec.BuildID, command string, caller ledger.Caller, job place.Job) (*ledger.Job, chan place.Start) {
 	ch := make(chan place.Start, 1)
 	var line *ledger.Job
 	p.with(func(now time.Time) {
-		line = p.book.Enter(build, command, now)
+		line = p.book.Enter(build, command, caller, now)
 		p.placed[line.ID] = ch
 		job.ID = line.ID
 		p.home.Submit(job, now)
@@ -126,20 +134,31 @@ func (p *placer) running(j *ledger.Job) {
 // refused puts a job back among those that wait.
 func (p *placer) refused(j *ledger.Job, reach place.Refusal, why string) {
 	p.with(func(now time.Time) {
+		j.Cause = string(j.Node) + ": " + why
 		p.book.Set(j, ledger.Received, now)
 		p.home.Refused(j.ID, reach, why, now)
 	})
 }
 
-// ended closes a job as Ended or Lost. grant is what the worker renewed, or for a job that ran here the slot that it held.
-func (p *placer) ended(j *ledger.Job, state ledger.State, grant place.Grant, lease time.Duration) {
+// ended closes a job that has ended. grant is what the worker renewed, or for a job that ran here the slot that it held.
+func (p *placer) ended(j *ledger.Job, grant place.Grant, lease time.Duration) {
 	p.with(func(now time.Time) {
-		p.book.Set(j, state, now)
+		p.book.Set(j, ledger.Ended, now)
 		delete(p.placed, j.ID)
 		if j.Node == p.self && grant != 0 {
 			grant, lease = p.slots.End(grant, now), place.Lease
 		}
 		p.home.Ended(j.ID, grant, lease, now)
+	})
+}
+
+// lost closes a job that nobody knows the end of.
+func (p *placer) lost(j *ledger.Job, cause error) {
+	p.with(func(now time.Time) {
+		j.Cause = cause.Error()
+		p.book.Set(j, ledger.Lost, now)
+		delete(p.placed, j.ID)
+		p.home.Ended(j.ID, 0, 0, now)
 	})
 }
 

@@ -5,7 +5,9 @@
 package ledger
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"mexec"
@@ -47,20 +49,29 @@ var follows = [Withdrawn + 1][]State{
 	Running:  {Ended, Lost},
 }
 
-// Job is one line of the book.
+// Job is one line of the book. Status and Usage are written by whoever closes it, before that; the rest under the lock of whoever owns the book.
 type Job struct {
 	ID       mexec.JobID    `json:"id"`
 	Build    mexec.BuildID  `json:"build,omitempty"`
 	Command  string         `json:"command"`
 	State    State          `json:"-"`
 	Node     mexec.NodeID   `json:"node,omitempty"`
-	Why      string         `json:"why,omitempty"`
+	Why      string         `json:"why,omitempty"`   // it is there
+	Cause    string         `json:"cause,omitempty"` // it was last refused, or lost
 	Status   mexec.Status   `json:"status"`
 	Usage    mexec.Usage    `json:"usage"`
 	Received time.Time      `json:"received"`
 	Started  time.Time      `json:"started"`
 	Ended    time.Time      `json:"ended"`
 	Refusals []mexec.NodeID `json:"refusals,omitempty"`
+	Caller   `json:"-"`
+}
+
+// Caller is who calls for a job: the stub, whose process the program becomes where it runs on this node.
+type Caller struct {
+	UID uint32
+	PID int
+	Dir string
 }
 
 // Build sums the jobs of one build.
@@ -86,6 +97,9 @@ type Ledger struct {
 	past   [keepJobs]*Job // the last that ended, a ring
 	ended  int
 	builds map[mexec.BuildID]*Build
+
+	watched map[mexec.BuildID]int // by how many; nil: nobody watches
+	changes []Change
 }
 
 // New returns an empty ledger.
@@ -94,13 +108,14 @@ func New() *Ledger {
 }
 
 // Enter opens the line of a new job.
-func (l *Ledger) Enter(build mexec.BuildID, command string, now time.Time) *Job {
+func (l *Ledger) Enter(build mexec.BuildID, command string, caller Caller, now time.Time) *Job {
 	l.next++
-	j := &Job{ID: l.next, Build: build, Command: command, Received: now}
+	j := &Job{ID: l.next, Build: build, Command: command, Caller: caller, Received: now}
 	l.jobs[j.ID] = j
 	if b := l.build(build, now); b != nil {
 		b.Jobs++
 	}
+	l.tell(j, j.received(), now)
 	return j
 }
 
@@ -128,6 +143,7 @@ func (l *Ledger) Set(j *Job, to State, now time.Time) {
 		l.close(j, to, now)
 	}
 	j.State = to
+	l.tellState(j, now)
 }
 
 // count counts a job where it starts. Not where it has ended: who asks after the last command of a build has ended must find it.
@@ -184,6 +200,17 @@ func (l *Ledger) forget() {
 		}
 	}
 	delete(l.builds, oldest.ID)
+}
+
+// inOrder lists the jobs of a build that are under way, oldest first.
+func (l *Ledger) inOrder(build mexec.BuildID) (jobs []*Job) {
+	for _, j := range l.jobs {
+		if j.Build == build {
+			jobs = append(jobs, j)
+		}
+	}
+	slices.SortFunc(jobs, func(a, b *Job) int { return cmp.Compare(a.ID, b.ID) })
+	return jobs
 }
 
 // Open is how many jobs are under way; Total how many there were.

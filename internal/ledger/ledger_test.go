@@ -11,7 +11,7 @@ import (
 var t0 = time.Unix(1_000_000, 0)
 
 func run(l *Ledger, build mexec.BuildID, node mexec.NodeID, end State) *Job {
-	j := l.Enter(build, "true", t0)
+	j := l.Enter(build, "true", Caller{}, t0)
 	l.Set(j, Granted, t0)
 	j.Node = node
 	l.Set(j, Starting, t0)
@@ -23,7 +23,7 @@ func TestOnlyDrawnChangesAreTaken(t *testing.T) {
 	for from := Received; from <= Withdrawn; from++ {
 		for to := Received; to <= Withdrawn; to++ {
 			l := New()
-			j := l.Enter("", "true", t0)
+			j := l.Enter("", "true", Caller{}, t0)
 			j.State = from
 			drawn := false
 			for _, s := range follows[from] {
@@ -47,7 +47,7 @@ func TestBuildCountsEachJobOnceWhereItEnded(t *testing.T) {
 	run(l, "b", "n2", Ended)
 	run(l, "b", "n2", Lost)
 	run(l, "other", "n3", Ended)
-	j := l.Enter("b", "true", t0)
+	j := l.Enter("b", "true", Caller{}, t0)
 	l.Set(j, Granted, t0)
 	j.Node = "n3"
 	l.Set(j, Starting, t0)
