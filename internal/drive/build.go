@@ -44,6 +44,7 @@ type build struct {
 	nested bool   // under another of ours, which counts and sums up
 	socket string // of this node's daemon
 	alone  string // of our own
+	sinks  []sink // they hear what happens to it
 	began  time.Time
 }
 
@@ -76,8 +77,13 @@ func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, n func() int) 
 	if err := equip(cmd, b.slots); err != nil {
 		return 0, err
 	}
+	stop := func() {}
+	if !b.nested && len(b.sinks) > 0 {
+		stop = b.watch(b.sinks...)
+	}
 	b.began = time.Now()
 	status, err := supervise(cmd)
+	stop()
 	if err != nil {
 		return 0, err
 	}
