@@ -24,7 +24,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"time"
 )
@@ -101,7 +100,7 @@ func Open(cfg Config) (*Spawner, error) {
 	}
 	s.setters = openSetterLog(s.log)
 	s.stops = watchStops()
-	s.standby = &standby{spawner: s, most: min(runtime.NumCPU(), 8)}
+	s.standby = &standby{spawner: s}
 	s.standby.fill()
 	return s, nil
 }

@@ -1,13 +1,23 @@
 package spawn
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// mostReady is how many stages stand by: as many commands as may come, one after the other, before the next ones are made.
+	mostReady = 8
+	// rest is how long a start is left alone. A stage that is woken up stands behind whoever wakes it, on the same CPU: to fork the
+	// next one right away, which is what this pause replaces, kept the job's program waiting for it.
+	rest = time.Millisecond
+)
 
 // standby keeps a few stages that are forked and wait for their frame, so that a job that comes alone does not wait for
-// a fork. They are made behind the start that takes one, while its program begins to run; jobs
+// a fork. They are made some time behind the starts that take them, together; jobs
 // that come faster than that fork their own, and cost what they would without.
 type standby struct {
 	spawner *Spawner
-	most    int
 
 	mu      sync.Mutex // guards the rest
 	ready   []*Process
@@ -33,11 +43,13 @@ func (b *standby) take() *Process {
 func (b *standby) fill() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.filling || b.closed || len(b.ready) >= b.most {
+	if b.filling || b.closed || len(b.ready) >= mostReady {
 		return
 	}
 	b.filling = true
-	b.filler.Go(func() {
+	b.filler.Add(1)
+	time.AfterFunc(rest, func() {
+		defer b.filler.Done()
 		for b.add() {
 		}
 	})
@@ -51,7 +63,7 @@ func (b *standby) add() bool {
 	if err == nil {
 		b.ready = append(b.ready, p)
 	}
-	b.filling = err == nil && !b.closed && len(b.ready) < b.most
+	b.filling = err == nil && !b.closed && len(b.ready) < mostReady
 	return b.filling
 }
 
