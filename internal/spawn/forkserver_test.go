@@ -15,7 +15,7 @@ func TestAForkServerThatWasKilledIsStartedAgain(t *testing.T) {
 			s.forks.mu.Lock()
 			syscall.Kill(s.forks.pid, syscall.SIGKILL)
 			s.forks.mu.Unlock()
-			for range 2 * s.standby.most { // more than stand by
+			for range 2 * mostReady { // more than stand by
 				if out := output(t, s, Job{}, sh(t, "echo ran")); out != "ran\n" {
 					t.Fatalf("%q", out)
 				}

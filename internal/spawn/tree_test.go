@@ -194,8 +194,8 @@ func TestThousandsOfJobsLeakNothing(t *testing.T) {
 			t.Error(err)
 		}
 		if s.pool != nil {
-			if entries, _ := filepath.Glob(s.pool.dir + "/[0-9]*"); len(entries) > 9+s.standby.most {
-				t.Errorf("%d groups for 8 jobs at once and %d that stand by", len(entries), s.standby.most)
+			if entries, _ := filepath.Glob(s.pool.dir + "/[0-9]*"); len(entries) > 9+mostReady {
+				t.Errorf("%d groups for 8 jobs at once and %d that stand by", len(entries), mostReady)
 			}
 		}
 	})
