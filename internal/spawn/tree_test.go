@@ -148,6 +148,23 @@ func TestWhatAJobLeavesBehindDiesWithIt(t *testing.T) {
 	})
 }
 
+// full waits until as many stages stand by as ever will: each of them has descriptors.
+func full(t *testing.T, s *Spawner) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		s.standby.mu.Lock()
+		n := len(s.standby.ready)
+		s.standby.mu.Unlock()
+		if n == mostReady {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d stages stand by, not %d", n, mostReady)
+		}
+		s.standby.fill()
+	}
+}
+
 func TestThousandsOfJobsLeakNothing(t *testing.T) {
 	everywhere(t, func(t *testing.T, s *Spawner) {
 		e := sh(t, "")
@@ -180,12 +197,14 @@ func TestThousandsOfJobsLeakNothing(t *testing.T) {
 			}
 		}
 		run(64)
+		full(t, s)
 		before, goroutines := descriptors(t), goleak.IgnoreCurrent()
 		if testing.Short() {
 			run(200)
 		} else {
 			run(2000)
 		}
+		full(t, s)
 		// The pool may have grown to as many groups as ran at once, two descriptors each.
 		if after := descriptors(t); after > before+16 {
 			t.Errorf("%d descriptors, %d before", after, before)
