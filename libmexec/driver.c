@@ -1,4 +1,5 @@
-// What mpmake and mprun tell us past the tool: MEXEC_DRIVER=BUILD:STUB:FALLBACK and MEXEC_POLICY, beside our entry in LD_PRELOAD.
+// What mpmake and mprun tell us past the tool: MEXEC_DRIVER=BUILD:STUB:FALLBACK, MEXEC_POLICY and MEXEC_JOURNAL, beside our entry in
+// LD_PRELOAD.
 //
 // All end here. The command must see the environment that it would have had without us, and a program that it starts must not
 // load a library that has nothing to do there.
@@ -61,7 +62,8 @@ struct driver read_driver(char **env)
 
 	char **to = env;
 	for (char **from = env; *from != NULL; from++) {
-		if (strncmp(*from, "MEXEC_DRIVER=", 13) == 0 || strncmp(*from, "MEXEC_POLICY=", 13) == 0)
+		if (strncmp(*from, "MEXEC_DRIVER=", 13) == 0 || strncmp(*from, "MEXEC_POLICY=", 13) == 0 ||
+		    strncmp(*from, "MEXEC_JOURNAL=", 14) == 0)
 			continue;
 		if (strncmp(*from, "LD_PRELOAD=", 11) == 0) {
 			char *list = *from + 11;

@@ -56,73 +56,101 @@ EXPORT int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions,
 	return adddup2(actions, fd, newfd);
 }
 
-static int spawn(spawn_function *direct, const char *stub, const char *path, size_t argc, pid_t *pid, const char *file,
+// As it is; and the journal hears of it.
+static int spawn_here(spawn_function *direct, enum kept why, pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
+		      const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
+{
+	pid_t own; // the caller need not want to know
+	if (pid == NULL)
+		pid = &own;
+	int err = direct(pid, file, actions, attributes, argv, envp);
+	if (err == 0 && why != KEPT_NOT)
+		note_kept(why, *pid, getpid(), file, argv);
+	return err;
+}
+
+static int spawn(spawn_function *direct, struct way way, const char *path, pid_t *pid, const char *file,
 		 const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, char *const argv[],
 		 char *const envp[])
 {
-	const char *wrapped[argc + WRAP_EXTRA];
-	wrap(wrapped, path, argv, argc);
+	const char *wrapped[way.argc + WRAP_EXTRA];
+	wrap(wrapped, path, argv, way.argc);
 	int saved = errno;
-	if (real.posix_spawn(pid, stub, actions, attributes, (char *const *)wrapped, envp) == 0)
+	if (real.posix_spawn(pid, way.stub, actions, attributes, (char *const *)wrapped, envp) == 0)
 		return 0;
 	errno = saved;
-	return direct(pid, file, actions, attributes, argv, envp);
+	return spawn_here(direct, KEPT_WITHOUT_STUB, pid, file, actions, attributes, argv, envp);
 }
 
 EXPORT int posix_spawn(pid_t *restrict pid, const char *restrict path, const posix_spawn_file_actions_t *restrict actions,
 		       const posix_spawnattr_t *restrict attributes, char *const argv[restrict], char *const envp[restrict])
 {
 	spawn_function *direct = REAL(posix_spawn);
-	size_t argc;
-	const char *stub = is_shell_function(actions) ? NULL : route(path, argv, envp, &argc);
-	if (stub == NULL)
-		return direct(pid, path, actions, attributes, argv, envp);
-	return spawn(direct, stub, path, argc, pid, path, actions, attributes, argv, envp);
+	struct way way;
+	if (!is_shell_function(actions, &way))
+		way = route(path, argv, envp);
+	if (way.stub == NULL)
+		return spawn_here(direct, way.why, pid, path, actions, attributes, argv, envp);
+	return spawn(direct, way, path, pid, path, actions, attributes, argv, envp);
 }
 
 EXPORT int posix_spawnp(pid_t *restrict pid, const char *restrict file, const posix_spawn_file_actions_t *restrict actions,
 			const posix_spawnattr_t *restrict attributes, char *const argv[restrict], char *const envp[restrict])
 {
 	spawn_function *direct = REAL(posix_spawnp);
-	size_t argc;
 	char room[PATH_MAX];
 	const char *path;
-	const char *stub = is_shell_function(actions) ? NULL : route_along(file, argv, envp, &argc, room, &path);
-	if (stub == NULL)
-		return direct(pid, file, actions, attributes, argv, envp);
-	return spawn(direct, stub, path, argc, pid, file, actions, attributes, argv, envp);
+	struct way way;
+	if (!is_shell_function(actions, &way))
+		way = route_along(file, argv, envp, room, &path);
+	if (way.stub == NULL)
+		return spawn_here(direct, way.why, pid, file, actions, attributes, argv, envp);
+	return spawn(direct, way, path, pid, file, actions, attributes, argv, envp);
 }
 
 // Comes back only where the stub cannot be started.
-static void execute(const char *stub, const char *path, char *const argv[], size_t argc, char *const envp[])
+static void execute(const char *path, char *const argv[], struct way *way, char *const envp[])
 {
-	const char *wrapped[argc + WRAP_EXTRA];
-	wrap(wrapped, path, argv, argc);
+	const char *wrapped[way->argc + WRAP_EXTRA];
+	wrap(wrapped, path, argv, way->argc);
 	int saved = errno;
-	real.execve(stub, (char *const *)wrapped, envp);
+	real.execve(way->stub, (char *const *)wrapped, envp);
 	errno = saved;
+	way->why = KEPT_WITHOUT_STUB;
+}
+
+// As it is; and the journal hears of it, unless it comes back.
+static int execute_here(int (*direct)(const char *, char *const[], char *const[]), enum kept why, const char *file, char *const argv[],
+			char *const envp[])
+{
+	uint64_t ticket = why != KEPT_NOT && has_journal() ? note_kept(why, getpid(), getppid(), file, argv) : 0;
+	int result = direct(file, argv, envp);
+	take_back(ticket);
+	return result;
 }
 
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
 	int (*direct)(const char *, char *const[], char *const[]) = REAL(execve);
-	size_t argc;
-	const char *stub = executes_here() ? NULL : route(path, argv, envp, &argc);
-	if (stub != NULL)
-		execute(stub, path, argv, argc, envp);
-	return direct(path, argv, envp);
+	struct way way;
+	if (!executes_here(&way))
+		way = route(path, argv, envp);
+	if (way.stub != NULL)
+		execute(path, argv, &way, envp);
+	return execute_here(direct, way.why, path, argv, envp);
 }
 
 EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
 	int (*direct)(const char *, char *const[], char *const[]) = REAL(execvpe);
-	size_t argc;
 	char room[PATH_MAX];
 	const char *path;
-	const char *stub = executes_here() ? NULL : route_along(file, argv, envp, &argc, room, &path);
-	if (stub != NULL)
-		execute(stub, path, argv, argc, envp);
-	return direct(file, argv, envp);
+	struct way way;
+	if (!executes_here(&way))
+		way = route_along(file, argv, envp, room, &path);
+	if (way.stub != NULL)
+		execute(path, argv, &way, envp);
+	return execute_here(direct, way.why, file, argv, envp);
 }
 
 EXPORT int execv(const char *path, char *const argv[])

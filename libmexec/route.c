@@ -86,6 +86,7 @@ void start_routing(void)
 		return;
 	fstat(1, &own_output);
 	own_pid = getpid();
+	start_journal(driver, from - 1 - driver);
 	memcpy(stub, from, length);
 }
 
@@ -160,10 +161,10 @@ static bool is_recursive(const char *path, char *const argv[], size_t argc, char
 }
 
 // A rule is for the program, or for the first word of a shell's line that is one command.
-static bool stays(const char *name, char *const argv[])
+static enum kept by_policy(const char *name, char *const argv[])
 {
 	if (policy[0] == '\0')
-		return false;
+		return KEPT_NOT;
 	size_t length = strlen(name);
 	char sign = find_rule(policy, name, length);
 	if (sign == 0 && length >= 2 && strcmp(name + length - 2, "sh") == 0 && argv != NULL && argv[0] != NULL && argv[1] != NULL &&
@@ -174,38 +175,63 @@ static bool stays(const char *name, char *const argv[])
 			length -= slash + 1 - word;
 		sign = find_rule(policy, word, length);
 	}
-	return sign == '-' || sign == '@';
+	return sign == '-' ? KEPT_POLICY : sign == '@' ? KEPT_DRIVES : KEPT_NOT;
 }
 
-// What can be told without the program's file.
-static bool may_travel(const char *file, char *const argv[], char *const envp[], size_t *argc)
+// What can be told without the program's file. A program that is offered by its own name (mexec) is not kept.
+static bool may_travel(const char *file, char *const argv[], char *const envp[], struct way *way)
 {
+	*way = (struct way){NULL, 0, KEPT_NOT};
 	if (stub[0] == '\0' || file == NULL)
 		return false;
 	const char *name = base_name(file);
-	if (is_make(name) || is_ours(name) || stays(name, argv))
-		return false;
-	return sure_arguments(argv, envp, argc);
+	if (is_make(name))
+		way->why = KEPT_MAKE;
+	else if (is_ours(name))
+		way->why = begins(name, "mexec") ? KEPT_NOT : KEPT_OURS;
+	else if ((way->why = by_policy(name, argv)) == KEPT_NOT && !sure_arguments(argv, envp, &way->argc))
+		way->why = KEPT_TOO_LONG;
+	else if (way->why == KEPT_NOT) {
+		if (!is_recursive(file, argv, way->argc, envp))
+			return true;
+		way->why = KEPT_RECURSIVE;
+	}
+	return false;
 }
 
-const char *route(const char *path, char *const argv[], char *const envp[], size_t *argc)
+// What only the file tells. found: 0, or the errno that the kernel would give.
+static void look(struct way *way, int found, const char *path, const struct stat *st, char *const argv[], char *const envp[])
+{
+	if (found != 0)
+		way->why = KEPT_REFUSED;
+	else if (!sure_program(path, st, argv, envp))
+		way->why = KEPT_UNSURE;
+	else
+		way->stub = stub;
+}
+
+struct way route(const char *path, char *const argv[], char *const envp[])
 {
 	int saved = errno;
 	struct stat st;
-	bool go = may_travel(path, argv, envp, argc) && !is_recursive(path, argv, *argc, envp) && probe(path, &st) == 0 &&
-		  sure_program(path, &st, argv, envp);
+	struct way way;
+	if (may_travel(path, argv, envp, &way))
+		look(&way, probe(path, &st), path, &st, argv, envp);
 	errno = saved;
-	return go ? stub : NULL;
+	return way;
 }
 
-const char *route_along(const char *file, char *const argv[], char *const envp[], size_t *argc, char *room, const char **path)
+struct way route_along(const char *file, char *const argv[], char *const envp[], char *room, const char **path)
 {
 	int saved = errno;
 	struct stat st;
-	bool go = may_travel(file, argv, envp, argc) && !is_recursive(file, argv, *argc, envp) &&
-		  search(file, getenv("PATH"), room, path, &st) == 0 && sure_program(*path, &st, argv, envp);
+	struct way way;
+	if (may_travel(file, argv, envp, &way)) {
+		int found = search(file, getenv("PATH"), room, path, &st);
+		look(&way, found, *path, &st, argv, envp);
+	}
 	errno = saved;
-	return go ? stub : NULL;
+	return way;
 }
 
 // Written by the make itself, and not by a child of vfork: actions are made before.
@@ -220,15 +246,18 @@ void note_output(const void *actions, int fd)
 		captured = NULL;
 }
 
-bool is_shell_function(const void *actions)
+bool is_shell_function(const void *actions, struct way *way)
 {
+	*way = (struct way){NULL, 0, KEPT_FUNCTION};
 	return own_name[0] != '\0' && actions != NULL && actions == captured;
 }
 
-bool executes_here(void)
+bool executes_here(struct way *way)
 {
+	*way = (struct way){NULL, 0, KEPT_NOT};
 	if (own_name[0] == '\0') // as env(1), or a wrapper of the tool, does
 		return getpid() == own_pid;
+	way->why = KEPT_FUNCTION;
 	int saved = errno;
 	struct stat st;
 	bool pipe = fstat(1, &st) == 0 && S_ISFIFO(st.st_mode) && (st.st_ino != own_output.st_ino || st.st_dev != own_output.st_dev);

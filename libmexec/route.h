@@ -5,22 +5,31 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "journal.h"
+
+// A way is what becomes of one spawn of a driver: the stub's pathname and how many arguments there are, or NULL for as it is, and why.
+struct way {
+	const char *stub;
+	size_t argc;
+	enum kept why;
+};
+
 // start_routing looks, once, at the process that loaded us.
 void start_routing(void);
 
-// route decides on one spawn: the stub's pathname, or NULL for as it is. It allocates nothing, takes no lock, writes no memory but
-// its own stack and leaves errno alone: vfork's child may ask. *argc is set where the answer is not NULL.
-const char *route(const char *path, char *const argv[], char *const envp[], size_t *argc);
+// route decides on one spawn. It allocates nothing, takes no lock, writes no memory but its own stack and leaves errno alone: vfork's
+// child may ask.
+struct way route(const char *path, char *const argv[], char *const envp[]);
 
 // route_along does so for a file that is looked for along PATH; *path becomes what was found, or lies in room.
-const char *route_along(const char *file, char *const argv[], char *const envp[], size_t *argc, char *room, const char **path);
+struct way route_along(const char *file, char *const argv[], char *const envp[], char *room, const char **path);
 
 // A $(shell) is the one child of make that writes into a pipe of make's own: recipes write where make writes, or with -O to a file. It
 // is told by the file actions of its posix_spawn, or after a fork by its descriptor 1 (executes_here). note_output is told what actions make of descriptor 1,
 // -1 for nothing (yet).
 void note_output(const void *actions, int fd);
-bool is_shell_function(const void *actions);
+bool is_shell_function(const void *actions, struct way *way);
 // executes_here is for a function of the exec family: so does a $(shell), and a tool that another program is to take the place of.
-bool executes_here(void);
+bool executes_here(struct way *way);
 
 #endif

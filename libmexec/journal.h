@@ -1,0 +1,84 @@
+// What a driver tells mpmake and mprun about its children: those that it did not offer to the cluster, and the end of each that it waited for.
+//
+// The journal is a ring of records in memory that all drivers of a build share, in a file without a name that mpmake or mprun holds
+// (MEXEC_JOURNAL, PROTOCOL.md §5). To write one is two atomic operations and a look at the clock: no lock, no system call, no
+// allocation, so vfork's child and any thread may. Where there is no journal, nothing happens.
+#ifndef MEXEC_JOURNAL_H
+#define MEXEC_JOURNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+enum {
+	JOURNAL_VERSION = 1,
+	JOURNAL_RECORDS = 64 << 10, // a power of two
+	JOURNAL_BUILD = 40,
+	JOURNAL_COMMAND = 96,
+};
+
+#define JOURNAL_MAGIC 0x4c4e524a4345584dull // "MXECJRNL"
+
+struct journal_head {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t record_len;
+	uint32_t records;
+	uint32_t zero;
+	char build[JOURNAL_BUILD]; // NULs behind it
+	uint64_t next; // records that were begun, ever
+	uint64_t rest[7];
+};
+_Static_assert(sizeof(struct journal_head) == 128, "the journal's head is 128 bytes");
+
+// Record number n, from 0, lies at n % records; its mark is n + 1. Anything else there: it is not written yet, or no longer there.
+enum { JOURNAL_BUSY = 63, JOURNAL_TAKEN_BACK = 62 }; // bits of a mark
+
+enum journal_kind { JOURNAL_KEPT = 1, JOURNAL_REAPED = 2, JOURNAL_FORKED = 3, JOURNAL_BEGUN = 4 };
+
+// Why a child was not offered to the cluster. Numbers are never used again.
+enum kept {
+	KEPT_NOT = 0,     // this process is no driver, or takes its own place: nothing to tell
+	KEPT_MAKE,        // it is a make
+	KEPT_OURS,        // it is mpmake or mprun
+	KEPT_RECURSIVE,   // a line that make calls recursive, or that names a driver
+	KEPT_DRIVES,      // the policy calls it a driver
+	KEPT_POLICY,      // the policy keeps it here
+	KEPT_FUNCTION,    // make's $(shell)
+	KEPT_TOO_LONG,    // arguments and environment might not fit with what the stub adds
+	KEPT_REFUSED,     // the kernel would refuse it
+	KEPT_UNSURE,      // the kernel might refuse it
+	KEPT_WITHOUT_STUB // the stub could not be started
+};
+
+struct journal_record {
+	uint64_t mark;
+	int64_t at; // ns, CLOCK_REALTIME
+	uint32_t kind;
+	uint32_t detail; // KEPT: enum kept; REAPED: the status as wait4 gives it
+	uint32_t pid;
+	uint32_t by; // KEPT, FORKED: its parent; REAPED: who waited; BEGUN: 0
+	union {
+		char command[JOURNAL_COMMAND]; // KEPT: arguments with blanks between, cut to fit, NULs behind it
+		struct {
+			uint64_t user_us, system_us, maxrss_kib;
+		} usage; // REAPED
+		uint32_t above[JOURNAL_COMMAND / 4]; // BEGUN: its parent, the parent's parent and so on, 0s behind them
+	};
+};
+_Static_assert(sizeof(struct journal_record) == 128, "a journal's record is 128 bytes");
+
+// start_journal maps the journal of a build, once. The build is length bytes.
+void start_journal(const char *build, size_t length);
+bool has_journal(void);
+
+// note_kept tells of a child; argv may be NULL, and path then is what there is. The ticket is take_back's, 0 for none.
+uint64_t note_kept(enum kept why, pid_t pid, pid_t by, const char *path, char *const argv[]);
+// take_back is for an execve that came back: the record is no longer there for a reader that has not been here yet.
+void take_back(uint64_t ticket);
+
+// note_reaped tells of the end of a child, by its status and usage as wait4 gives them.
+void note_reaped(pid_t pid, int status, const struct rusage *usage);
+
+#endif

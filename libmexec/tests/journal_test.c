@@ -1,0 +1,262 @@
+// What a driver writes into the journal, seen in its memory.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../journal.h"
+#include "harness.h"
+
+enum { SIZE = sizeof(struct journal_head) + JOURNAL_RECORDS * sizeof(struct journal_record) };
+
+static char name[64]; // for MEXEC_JOURNAL
+static int memory;
+
+static struct journal_head *make_journal(const char *build)
+{
+	memory = memfd_create("journal", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	CHECK(memory >= 0 && ftruncate(memory, SIZE) == 0 && fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0);
+	struct journal_head *h = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	CHECK(h != MAP_FAILED);
+	*h = (struct journal_head){
+		.magic = JOURNAL_MAGIC, .version = JOURNAL_VERSION, .record_len = sizeof(struct journal_record), .records = JOURNAL_RECORDS};
+	strcpy(h->build, build);
+	snprintf(name, sizeof(name), "/proc/%d/fd/%d", getpid(), memory);
+	return h;
+}
+
+static const struct journal_record *record(const struct journal_head *h, uint64_t n)
+{
+	return (const struct journal_record *)(h + 1) + n % JOURNAL_RECORDS;
+}
+
+// kept finds the one record of a child whose command is so; NULL: there is none.
+static const struct journal_record *kept(const struct journal_head *h, const char *command)
+{
+	const struct journal_record *found = NULL;
+	for (uint64_t n = 0; n < h->next; n++) {
+		const struct journal_record *r = record(h, n);
+		if (r->mark == n + 1 && r->kind == JOURNAL_KEPT && strcmp(r->command, command) == 0) {
+			CHECK(found == NULL);
+			found = r;
+		}
+	}
+	return found;
+}
+
+static const struct journal_record *reaped(const struct journal_head *h, uint32_t pid)
+{
+	const struct journal_record *found = NULL;
+	for (uint64_t n = 0; n < h->next; n++) {
+		const struct journal_record *r = record(h, n);
+		if (r->mark == n + 1 && r->kind == JOURNAL_REAPED && r->pid == pid) {
+			CHECK(found == NULL);
+			found = r;
+		}
+	}
+	return found;
+}
+
+static uint64_t count(const struct journal_head *h, uint32_t kind)
+{
+	uint64_t found = 0;
+	for (uint64_t n = 0; n < h->next; n++)
+		found += record(h, n)->mark == n + 1 && record(h, n)->kind == kind;
+	return found;
+}
+
+static int run(const char *program, char *const argv[], const char *build, const char *more)
+{
+	pid_t pid = fork();
+	if (pid == 0) {
+		char preload[4200], driver[4200], cwd[4096], sock[4200], journal[128];
+		CHECK(getcwd(cwd, sizeof(cwd)) != NULL);
+		snprintf(preload, sizeof(preload), "LD_PRELOAD=%s", preload_path);
+		snprintf(driver, sizeof(driver), "MEXEC_DRIVER=%s:%s:", build, stub_path);
+		snprintf(sock, sizeof(sock), "MEXEC_SOCKET=%s/sock", cwd);
+		snprintf(journal, sizeof(journal), "MEXEC_JOURNAL=%s", name);
+		unlink("out");
+		unlink("err");
+		redirect("out", 1);
+		redirect("err", 2);
+		char *env[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/", "LC_ALL=C", preload, driver, sock, journal, (char *)more, NULL};
+		execve(program, argv, env);
+		_exit(99);
+	}
+	return ended(pid);
+}
+
+// The kernel's own results, errnos and all, are those of a run without us; and each child that is gone is in the journal.
+TEST(the_wait_family_is_as_without_us_and_what_it_reaps_is_noted)
+{
+	char plain[1 << 16];
+	pid_t pid = fork();
+	if (pid == 0) {
+		redirect("out", 1);
+		redirect("err", 2);
+		execl(waits_path, "make-waits", NULL);
+		_exit(99);
+	}
+	SAME(ended(pid), 0);
+	strcpy(plain, contents("out"));
+	CHECK(strlen(plain) > 4000);
+
+	const struct journal_head *h = make_journal("b7");
+	SAME(run(waits_path, LIST("make-waits"), "b7", NULL), 0);
+	SAME_TEXT(contents("out"), plain);
+	uint64_t n = 0;
+	for (const char *at = contents("reaped"); *at != '\0'; at = strchr(at, '\n') + 1, n++) {
+		char *end;
+		long child = strtol(at, &end, 10), status = strtol(end, NULL, 16);
+		const struct journal_record *r = reaped(h, child);
+		CHECK(r != NULL);
+		SAME(r->detail, status);
+	}
+	CHECK(n > 50);
+	SAME(count(h, JOURNAL_REAPED), n + 3); // three of the children have waited for one of their own
+}
+
+TEST(without_a_driver_there_are_no_records)
+{
+	const struct journal_head *h = make_journal("b7");
+	SAME(run("/bin/sh", LIST("sh", "-c", "/bin/echo a; /bin/echo b"), "b7", NULL), 0);
+	SAME(h->next, 0);
+}
+
+// What is there instead may be anybody's.
+TEST(a_journal_that_is_not_ours_is_left_alone)
+{
+	const struct journal_head *h = make_journal("b8");
+	SAME(run(waits_path, LIST("make-waits"), "b7", NULL), 0);
+	SAME(h->next, 0);
+	file("plain", "x", 0600);
+	CHECK(mkfifo("fifo", 0600) == 0 && truncate("plain", SIZE) == 0);
+	const char *const others[] = {"/nonexistent", "plain", "fifo", "/dev/zero", ""};
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+		strcpy(name, others[i]);
+		SAME(run(waits_path, LIST("make-waits"), "b7", NULL), 0);
+		CHECK(strlen(contents("out")) > 4000);
+	}
+}
+
+TEST(a_make_tells_what_it_keeps_and_why)
+{
+	const struct journal_head *h = make_journal("b7");
+	CHECK(mkdir("sub", 0700) == 0);
+	file("text", "exit 0\n", 0700);
+	file("sub/Makefile", "all: ; /bin/echo in sub\n", 0600);
+	file("Makefile",
+	     "X := $(shell echo from the function)\n"
+	     "all: ; echo $(X) >/dev/null\n"
+	     "\tcd sub && $(MAKE)\n"
+	     "\t$(MAKE) -C sub -n\n"
+	     "\t+/bin/echo plus\n"
+	     "\t-nosuchprogram x\n"
+	     "\texit 3\n",
+	     0600);
+	serve_here("sock", "log");
+	SAME(run("/usr/bin/make", LIST("make", "-s", "-j2"), "b7", NULL), 2 << 8);
+	static const struct {
+		const char *command;
+		uint32_t why, status;
+	} want[] = {{"echo from the function", KEPT_FUNCTION, 0},
+		    {"/bin/sh -c cd sub && make", KEPT_RECURSIVE, 0},
+		    {"make -C sub -n", KEPT_MAKE, 0},
+		    {"/bin/echo plus", KEPT_RECURSIVE, 0}};
+	for (size_t i = 0; i < sizeof(want) / sizeof(*want); i++) {
+		const struct journal_record *r = kept(h, want[i].command);
+		if (r == NULL)
+			fail(__FILE__, __LINE__, "%s is not in the journal", want[i].command);
+		SAME(r->detail, want[i].why);
+		const struct journal_record *end = reaped(h, r->pid);
+		CHECK(end != NULL && end->at >= r->at && end->by == r->by);
+		SAME(end->detail, want[i].status);
+		CHECK(end->usage.maxrss_kib > 0);
+	}
+	SAME(count(h, JOURNAL_KEPT), 4); // what cannot be executed is no child
+	SAME(count(h, JOURNAL_REAPED), 4 + 3); // and those behind the stub: two of this make's, one of the other's
+}
+
+TEST(a_tool_tells_what_it_keeps_and_why)
+{
+	char policy[64];
+	snprintf(policy, sizeof(policy), "MEXEC_POLICY=%d +tac -ta* @env", (int)getpid());
+	const struct journal_head *h = make_journal("b7");
+	file("text", "exit 0\n", 0700);
+	serve_here("sock", "log");
+	const char script[] = "/bin/echo a; tail /dev/null; env true; make --version >/dev/null; ./text; exec /bin/echo last";
+	SAME(run("/bin/sh", LIST("sh", "-c", (char *)script), "b7", policy), 0);
+	SAME(kept(h, "tail /dev/null")->detail, KEPT_POLICY);
+	SAME(kept(h, "env true")->detail, KEPT_DRIVES);
+	SAME(kept(h, "make --version")->detail, KEPT_MAKE);
+	CHECK(kept(h, "/bin/echo a") == NULL && kept(h, "/bin/echo last") == NULL && kept(h, "./text") == NULL);
+	CHECK(reaped(h, kept(h, "tail /dev/null")->pid) != NULL);
+}
+
+// The program compares its memory before and after.
+TEST(what_vforks_child_writes_is_the_journal_alone)
+{
+	const struct journal_head *h = make_journal("b7");
+	file("plain", "x", 0600);
+	file("text", "exit 5\n", 0700);
+	serve_here("sock", "log");
+	SAME(run(vfork_path, LIST("make-vfork", "exit 5"), "b7", NULL), 0);
+	int shims = strstr(vfork_path, "/san/") != NULL ? 2 : 1; // the sanitized one is built with one
+	SAME(count(h, JOURNAL_KEPT), 0);
+	SAME(count(h, JOURNAL_REAPED), 9 * shims);
+	SAME(h->next, (9 + 6) * shims); // what the kernel refused to execute was taken back
+}
+
+TEST(a_long_command_is_cut_and_ends)
+{
+	char line[300] = "all: ; +@/bin/echo ";
+	memset(line + strlen(line), 'x', 200);
+	const struct journal_head *h = make_journal("b7");
+	file("Makefile", strcat(line, "\n"), 0600);
+	SAME(run("/usr/bin/make", LIST("make", "-s", "-j2"), "b7", NULL), 0);
+	SAME(count(h, JOURNAL_KEPT), 1);
+	const struct journal_record *r = record(h, 0);
+	SAME(strlen(r->command), JOURNAL_COMMAND - 1);
+	CHECK(memcmp(r->command, "/bin/echo xxx", 13) == 0);
+}
+
+// load runs journal_load over a journal.
+static void load(const char *processes, const char *records)
+{
+	pid_t pid = fork();
+	if (pid == 0) {
+		execl(load_path, "journal_load", name, "b7", processes, records, NULL);
+		_exit(99);
+	}
+	SAME(ended(pid), 0);
+}
+
+TEST(many_writers_at_once_lose_nothing_and_mix_nothing)
+{
+	const struct journal_head *h = make_journal("b7");
+	load("8", "8000");
+	SAME(h->next, 64000);
+	static bool seen[9][8000];
+	for (uint64_t n = 0; n < h->next; n++) {
+		const struct journal_record *r = record(h, n);
+		SAME(r->mark, n + 1);
+		uint32_t number = r->kind == JOURNAL_KEPT ? r->by : r->detail;
+		CHECK(r->pid >= 1 && r->pid <= 8 && number < 8000 && !seen[r->pid][number]);
+		seen[r->pid][number] = true;
+		if (r->kind == JOURNAL_REAPED) {
+			SAME(r->usage.user_us, r->pid * 1000000ull + number);
+			SAME(r->usage.system_us, number * 1000000ull + r->pid);
+			SAME(r->usage.maxrss_kib, number);
+			continue;
+		}
+		char want[300];
+		int length = snprintf(want, sizeof(want), "%u.%u ", r->pid, number);
+		memset(want + length, "0123456789"[number % 10], 200);
+		want[length + number % 200] = '\0';
+		want[JOURNAL_COMMAND - 1] = '\0';
+		SAME(r->detail, 1 + number % 10);
+		SAME_TEXT(r->command, want);
+	}
+}
