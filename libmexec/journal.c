@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -27,32 +29,6 @@ static bool is_journal(const struct journal_head *h, const char *build, size_t l
 {
 	return h->magic == JOURNAL_MAGIC && h->version == JOURNAL_VERSION && h->record_len == sizeof(struct journal_record) &&
 	       h->records == JOURNAL_RECORDS && length < JOURNAL_BUILD && memcmp(h->build, build, length) == 0 && h->build[length] == '\0';
-}
-
-// The name is one in /proc: where its process is gone, it can be anything of anybody's. What nobody can cut short is memory that
-// never faults, whatever happens to mpmake.
-void start_journal(const char *build, size_t length)
-{
-	const char *name = getenv("MEXEC_JOURNAL");
-	struct stat st;
-	if (name == NULL || head != NULL || stat(name, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size != SIZE)
-		return;
-	int fd = open(name, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0)
-		return;
-	void *memory = MAP_FAILED;
-	int seals = fcntl(fd, F_GET_SEALS);
-	if (seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &st) == 0 && st.st_size == SIZE)
-		memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	if (memory == MAP_FAILED)
-		return;
-	if (!is_journal(memory, build, length)) {
-		munmap(memory, SIZE);
-		return;
-	}
-	head = memory;
-	records = (struct journal_record *)(head + 1);
 }
 
 bool has_journal(void)
@@ -146,3 +122,77 @@ void note_reaped(pid_t pid, int status, const struct rusage *usage)
 	r->usage.maxrss_kib = usage->ru_maxrss;
 	commit(r, mark);
 }
+
+// In a copy that fork has made. vfork's and posix_spawn's children wait for nobody, and get none.
+static void note_forked(void)
+{
+	uint64_t mark;
+	struct journal_record *r = claim(&mark);
+	if (r == NULL)
+		return;
+	r->kind = JOURNAL_FORKED;
+	r->pid = getpid();
+	r->by = getppid();
+	commit(r, mark);
+}
+
+static pid_t parent_of(pid_t pid)
+{
+	char name[32], text[512];
+	snprintf(name, sizeof(name), "/proc/%d/stat", pid);
+	int fd = open(name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	const char *end = strrchr(text, ')'); // of its name, which is any text
+	return end != NULL && strlen(end) > 4 ? strtol(end + 4, NULL, 10) : 0;
+}
+
+// Between two drivers are shells and the like, of which we hear nothing.
+static void note_begun(void)
+{
+	uint32_t above[JOURNAL_ABOVE] = {getppid()};
+	for (int i = 0; i + 1 < JOURNAL_ABOVE && above[i] > 1 && above[i] != head->owner; i++)
+		above[i + 1] = parent_of(above[i]);
+	uint64_t mark;
+	struct journal_record *r = claim(&mark);
+	if (r == NULL)
+		return;
+	r->kind = JOURNAL_BEGUN;
+	r->pid = getpid();
+	r->by = above[0];
+	memcpy(r->above, above, sizeof(above));
+	commit(r, mark);
+}
+
+// The name is one in /proc: where its process is gone, it can be anything of anybody's. What nobody can cut short is memory that
+// never faults, whatever happens to mpmake.
+void start_journal(const char *build, size_t length)
+{
+	const char *name = getenv("MEXEC_JOURNAL");
+	struct stat st;
+	if (name == NULL || head != NULL || stat(name, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size != SIZE)
+		return;
+	int fd = open(name, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return;
+	void *memory = MAP_FAILED;
+	int seals = fcntl(fd, F_GET_SEALS);
+	if (seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &st) == 0 && st.st_size == SIZE)
+		memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	if (memory == MAP_FAILED)
+		return;
+	if (!is_journal(memory, build, length)) {
+		munmap(memory, SIZE);
+		return;
+	}
+	head = memory;
+	records = (struct journal_record *)(head + 1);
+	note_begun();
+	pthread_atfork(NULL, NULL, note_forked);
+}
+

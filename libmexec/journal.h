@@ -16,6 +16,7 @@ enum {
 	JOURNAL_RECORDS = 64 << 10, // a power of two
 	JOURNAL_BUILD = 40,
 	JOURNAL_COMMAND = 96,
+	JOURNAL_ABOVE = 24,
 };
 
 #define JOURNAL_MAGIC 0x4c4e524a4345584dull // "MXECJRNL"
@@ -25,7 +26,7 @@ struct journal_head {
 	uint32_t version;
 	uint32_t record_len;
 	uint32_t records;
-	uint32_t zero;
+	uint32_t owner; // the process of mpmake or mprun
 	char build[JOURNAL_BUILD]; // NULs behind it
 	uint64_t next; // records that were begun, ever
 	uint64_t rest[7];
@@ -35,6 +36,8 @@ _Static_assert(sizeof(struct journal_head) == 128, "the journal's head is 128 by
 // Record number n, from 0, lies at n % records; its mark is n + 1. Anything else there: it is not written yet, or no longer there.
 enum { JOURNAL_BUSY = 63, JOURNAL_TAKEN_BACK = 62 }; // bits of a mark
 
+// The usage of a process has that of the children that it has waited for in it. Who is whose child is told, so that a reader can tell
+// apart what was told already: of a driver's copies as they are made, of a driver when it begins.
 enum journal_kind { JOURNAL_KEPT = 1, JOURNAL_REAPED = 2, JOURNAL_FORKED = 3, JOURNAL_BEGUN = 4 };
 
 // Why a child was not offered to the cluster. Numbers are never used again.
@@ -58,18 +61,18 @@ struct journal_record {
 	uint32_t kind;
 	uint32_t detail; // KEPT: enum kept; REAPED: the status as wait4 gives it
 	uint32_t pid;
-	uint32_t by; // KEPT, FORKED: its parent; REAPED: who waited; BEGUN: 0
+	uint32_t by; // KEPT, FORKED, BEGUN: its parent; REAPED: who waited
 	union {
 		char command[JOURNAL_COMMAND]; // KEPT: arguments with blanks between, cut to fit, NULs behind it
 		struct {
 			uint64_t user_us, system_us, maxrss_kib;
 		} usage; // REAPED
-		uint32_t above[JOURNAL_COMMAND / 4]; // BEGUN: its parent, the parent's parent and so on, 0s behind them
+		uint32_t above[JOURNAL_ABOVE]; // BEGUN: its parent, the parent's parent and so on, as far as the owner; 0s behind them
 	};
 };
 _Static_assert(sizeof(struct journal_record) == 128, "a journal's record is 128 bytes");
 
-// start_journal maps the journal of a build, once. The build is length bytes.
+// start_journal maps the journal of a build, once, and tells that a driver begins. The build is length bytes.
 void start_journal(const char *build, size_t length);
 bool has_journal(void);
 

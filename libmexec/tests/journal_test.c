@@ -21,7 +21,7 @@ static struct journal_head *make_journal(const char *build)
 	struct journal_head *h = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
 	CHECK(h != MAP_FAILED);
 	*h = (struct journal_head){
-		.magic = JOURNAL_MAGIC, .version = JOURNAL_VERSION, .record_len = sizeof(struct journal_record), .records = JOURNAL_RECORDS};
+		.magic = JOURNAL_MAGIC, .version = JOURNAL_VERSION, .record_len = sizeof(struct journal_record), .records = JOURNAL_RECORDS, .owner = getpid()};
 	strcpy(h->build, build);
 	snprintf(name, sizeof(name), "/proc/%d/fd/%d", getpid(), memory);
 	return h;
@@ -115,6 +115,7 @@ TEST(the_wait_family_is_as_without_us_and_what_it_reaps_is_noted)
 		SAME(r->detail, status);
 	}
 	CHECK(n > 50);
+	SAME(count(h, JOURNAL_FORKED) >= n, true);
 	SAME(count(h, JOURNAL_REAPED), n + 3); // three of the children have waited for one of their own
 }
 
@@ -195,6 +196,37 @@ TEST(a_tool_tells_what_it_keeps_and_why)
 	CHECK(reaped(h, kept(h, "tail /dev/null")->pid) != NULL);
 }
 
+static const struct journal_record *begun(const struct journal_head *h, uint32_t pid)
+{
+	for (uint64_t n = 0; n < h->next; n++)
+		if (record(h, n)->kind == JOURNAL_BEGUN && record(h, n)->pid == pid)
+			return record(h, n);
+	return NULL;
+}
+
+// Between the two makes are a shell and its copy.
+TEST(a_driver_tells_what_is_above_it)
+{
+	const struct journal_head *h = make_journal("b7");
+	file("Makefile", "all: ; (: ; make -f sub) && :\n", 0600);
+	file("sub", "all: ; +@/bin/echo $$PPID\n", 0600);
+	SAME(run("/usr/bin/make", LIST("make", "-s"), "b7", NULL), 0);
+	SAME(count(h, JOURNAL_BEGUN), 2);
+	const struct journal_record *outer = record(h, 0);
+	SAME(outer->kind, JOURNAL_BEGUN);
+	SAME(outer->by, getpid());
+	SAME(outer->above[0], getpid());
+	SAME(outer->above[1], 0);
+	const struct journal_record *inner = begun(h, strtol(contents("out"), NULL, 10));
+	const struct journal_record *shell = kept(h, "/bin/sh -c (: ; make -f sub) && :");
+	CHECK(inner != NULL && inner != outer && shell != NULL && shell->by == outer->pid);
+	int levels = inner->above[0] == shell->pid ? 1 : 2; // a shell may execute the last command of a copy in its place
+	SAME(inner->above[levels - 1], shell->pid);
+	SAME(inner->above[levels], outer->pid);
+	SAME(inner->above[levels + 1], getpid());
+	SAME(inner->above[levels + 2], 0);
+}
+
 // The program compares its memory before and after.
 TEST(what_vforks_child_writes_is_the_journal_alone)
 {
@@ -206,7 +238,7 @@ TEST(what_vforks_child_writes_is_the_journal_alone)
 	int shims = strstr(vfork_path, "/san/") != NULL ? 2 : 1; // the sanitized one is built with one
 	SAME(count(h, JOURNAL_KEPT), 0);
 	SAME(count(h, JOURNAL_REAPED), 9 * shims);
-	SAME(h->next, (9 + 6) * shims); // what the kernel refused to execute was taken back
+	SAME(h->next, (1 + 9 + 6) * shims); // its begin; what the kernel refused to execute was taken back
 }
 
 TEST(a_long_command_is_cut_and_ends)
@@ -217,7 +249,7 @@ TEST(a_long_command_is_cut_and_ends)
 	file("Makefile", strcat(line, "\n"), 0600);
 	SAME(run("/usr/bin/make", LIST("make", "-s", "-j2"), "b7", NULL), 0);
 	SAME(count(h, JOURNAL_KEPT), 1);
-	const struct journal_record *r = record(h, 0);
+	const struct journal_record *r = record(h, 1);
 	SAME(strlen(r->command), JOURNAL_COMMAND - 1);
 	CHECK(memcmp(r->command, "/bin/echo xxx", 13) == 0);
 }
@@ -237,11 +269,15 @@ TEST(many_writers_at_once_lose_nothing_and_mix_nothing)
 {
 	const struct journal_head *h = make_journal("b7");
 	load("8", "8000");
-	SAME(h->next, 64000);
+	SAME(h->next, 64000 + 1 + 8);
+	SAME(count(h, JOURNAL_BEGUN), 1);
+	SAME(count(h, JOURNAL_FORKED), 8);
 	static bool seen[9][8000];
 	for (uint64_t n = 0; n < h->next; n++) {
 		const struct journal_record *r = record(h, n);
 		SAME(r->mark, n + 1);
+		if (r->kind >= JOURNAL_FORKED)
+			continue;
 		uint32_t number = r->kind == JOURNAL_KEPT ? r->by : r->detail;
 		CHECK(r->pid >= 1 && r->pid <= 8 && number < 8000 && !seen[r->pid][number]);
 		seen[r->pid][number] = true;
