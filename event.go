@@ -16,10 +16,10 @@ const (
 
 	// Of the build's tool, as the shim in it saw it: children that it did not offer to the cluster, and the ends of all its children.
 	Kept   EventKind = "kept"   // PID, Command, Why: the child runs here and no daemon counts it
-	Reaped EventKind = "reaped" // PID, Status, Usage: of any child, placed or kept
+	Reaped EventKind = "reaped" // PID, Status, Usage: of any child, placed or kept, and last the tool; without what other Reaped have told of below it
 
 	// Of a daemon, by whoever listens to it: it is heard no longer. Of its jobs that are not told anew behind this, by Received, nobody will hear the end,
-	// and its numbers may begin again. It has room for nothing, until it says what.
+	// and its numbers may begin again. It has room for nothing, until it says what. With Source "journal", at the end: some Kept and Reaped are missing.
 	Gap EventKind = "gap" // Source, Why
 
 	// Of the cluster.

@@ -26,6 +26,7 @@ import (
 	"mexec"
 	"mexec/internal/ctl"
 	"mexec/internal/daemon"
+	"mexec/internal/journal"
 	"mexec/internal/ledger"
 	"mexec/internal/place"
 )
@@ -46,6 +47,8 @@ type build struct {
 	alone  string // of our own
 	sinks  []sink // they hear what happens to it
 	began  time.Time
+
+	journal *journal.Journal // nil: there is none
 }
 
 // run runs the program as argv0. equip changes its arguments and environment where it must know more; n tells how many jobs may run.
@@ -73,17 +76,24 @@ func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, n func() int) 
 		if cmd.Env, err = b.shim(); err != nil {
 			return 0, err
 		}
+		if len(b.sinks) > 0 {
+			// Without one the build is as good, and only less is known of it.
+			if b.journal, err = journal.Open(b.id); err == nil {
+				defer b.journal.Close()
+				cmd.Env = set(cmd.Env, journal.Variable, b.journal.Name())
+			}
+		}
 	}
 	if err := equip(cmd, b.slots); err != nil {
 		return 0, err
 	}
-	stop := func() {}
+	stop := func(*os.ProcessState) {}
 	if !b.nested && len(b.sinks) > 0 {
 		stop = b.watch(b.sinks...)
 	}
 	b.began = time.Now()
 	status, err := supervise(cmd)
-	stop()
+	stop(cmd.ProcessState)
 	if err != nil {
 		return 0, err
 	}

@@ -2,6 +2,9 @@ package drive
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"time"
 
 	"mexec"
 	"mexec/internal/ctl"
@@ -17,27 +20,63 @@ type sink interface {
 const (
 	nodeDaemon = "node" // that of this node
 	ownDaemon  = "own"  // ours
+
+	journalSource = "journal" // no daemon, and has no jobs
 )
 
-// watch hands what happens to the build to its sinks until it is stopped; stop waits for the ends of what has ended.
-func (b *build) watch(sinks ...sink) (stop func()) {
+// look is how often the journal is read: what a screen shows is as old as that.
+const look = 200 * time.Millisecond
+
+// watch hands what happens to the build to its sinks until it is stopped, with the end of the tool; stop waits for the ends of what has ended.
+func (b *build) watch(sinks ...sink) (stop func(tool *os.ProcessState)) {
 	nodes := b.getenv("NODES")
 	if _, err := place.ParseNodes(nodes); err != nil {
 		nodes = "" // each command will say so
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for events := range ctl.Watch(ctx, b.id, nodes,
-			ctl.Daemon{Source: nodeDaemon, Socket: b.socket}, ctl.Daemon{Source: ownDaemon, Socket: b.alone}) {
-			for _, s := range sinks {
+	heard := ctl.Watch(ctx, b.id, nodes, ctl.Daemon{Source: nodeDaemon, Socket: b.socket}, ctl.Daemon{Source: ownDaemon, Socket: b.alone})
+	tell := func(events []mexec.Event) {
+		for _, s := range sinks {
+			if len(events) > 0 {
 				s.Events(events)
 			}
 		}
+	}
+	var tool *os.ProcessState
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(look)
+		defer tick.Stop()
+		for open := true; open; {
+			select {
+			case events, more := <-heard:
+				tell(events)
+				open = more
+			case <-tick.C:
+				tell(b.kept(nil))
+			}
+		}
+		tell(b.kept(tool))
 	}()
-	return func() {
+	return func(end *os.ProcessState) {
+		tool = end
 		cancel()
 		<-done
 	}
+}
+
+// kept is what the drivers have told since the last time; with the tool's end it is the last time.
+func (b *build) kept(tool *os.ProcessState) []mexec.Event {
+	if b.journal == nil {
+		return nil
+	}
+	events := b.journal.Read(tool != nil)
+	if tool != nil {
+		events = append(events, b.journal.Tool(tool, time.Now()))
+		if n := b.journal.Gaps(); n > 0 {
+			events = append(events, mexec.Event{Kind: mexec.Gap, At: time.Now(), Source: journalSource, Why: fmt.Sprint(n, " records were lost")})
+		}
+	}
+	return events
 }

@@ -10,6 +10,9 @@
 //	         environment "A=1" "no equals sign" "A=2"
 //	SIGNAL   signal 20 (TSTP), scope 1
 //	HERE     "the only node"       SENT  "n2: least loaded"       WAITING  ""
+//	journal  build "b42", owner 70, 5 records begun, all at 1234567890.987654321: KEPT recursive "sh -c cd sub && make" pid 81 by 80;
+//	         REAPED pid 82 by 80 exit status 3, user 1.5 s, system 0.25 s, 4096 KiB; FORKED pid 83 by 80; BEGUN pid 84 below 81, 80, 70;
+//	         REAPED pid 85 by 84 signal 11 with core, nothing used
 //	EXITED   255    KILLED  9    STOPPED  20    FAILED  125 "lost"
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,6 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../journal.h"
 #include "../stub.h"
 
 static int compare(const char *dir, const char *name, const void *bytes, size_t n, bool write_it)
@@ -76,6 +80,30 @@ static int exec_frame(const char *dir, bool write_it)
 	return compare(dir, "exec", bytes, read(pair[1], bytes, sizeof(bytes)), write_it);
 }
 
+static int journal(const char *dir, bool write_it)
+{
+	enum { AT = 5 };
+	static struct {
+		struct journal_head head;
+		struct journal_record records[AT];
+	} bytes = {
+		.head = {.magic = JOURNAL_MAGIC, .version = JOURNAL_VERSION, .record_len = sizeof(struct journal_record),
+			 .records = JOURNAL_RECORDS, .owner = 70, .build = "b42", .next = AT},
+		.records = {
+			{.kind = JOURNAL_KEPT, .detail = KEPT_RECURSIVE, .pid = 81, .by = 80, .command = "sh -c cd sub && make"},
+			{.kind = JOURNAL_REAPED, .detail = 3 << 8, .pid = 82, .by = 80, .usage = {1500000, 250000, 4096}},
+			{.kind = JOURNAL_FORKED, .pid = 83, .by = 80},
+			{.kind = JOURNAL_BEGUN, .pid = 84, .by = 81, .above = {81, 80, 70}},
+			{.kind = JOURNAL_REAPED, .detail = 11 | 0x80, .pid = 85, .by = 84},
+		},
+	};
+	for (int i = 0; i < AT; i++) {
+		bytes.records[i].mark = i + 1;
+		bytes.records[i].at = 1234567890987654321;
+	}
+	return compare(dir, "journal", &bytes, sizeof(bytes), write_it);
+}
+
 int main(int argc, char **argv)
 {
 	bool w = argc == 3 && strcmp(argv[1], "-w") == 0;
@@ -87,5 +115,5 @@ int main(int argc, char **argv)
 	       small(dir, "here", FRAME_HERE, "the only node", 13, w) | small(dir, "sent", FRAME_SENT, "n2: least loaded", 16, w) |
 	       small(dir, "waiting", FRAME_WAITING, "", 0, w) | small(dir, "exited", FRAME_EXITED, &number[0], 4, w) | small(dir, "killed", FRAME_KILLED, &number[1], 4, w) |
 	       small(dir, "stopped", FRAME_STOPPED, &number[2], 4, w) |
-	       small(dir, "failed", FRAME_FAILED, "\x7d\0\0\0lost", 8, w);
+	       small(dir, "failed", FRAME_FAILED, "\x7d\0\0\0lost", 8, w) | journal(dir, w);
 }

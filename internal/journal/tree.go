@@ -1,0 +1,83 @@
+package journal
+
+import "mexec"
+
+// tree tells apart what each process has used itself.
+//
+// The usage that wait4 gives has in it that of all children that the process has waited for, and theirs. Where a nested make ends, that is
+// all that it has run, which it has told already. So of each usage that is told, what is left is added to all processes above the one that has waited,
+// and taken off when one of them ends in its turn: the sum over all ends is what the whole has used.
+//
+// A process that nobody waits for is in nobody's usage; what drivers below it have told is then taken off those above it too. Makes wait.
+type tree struct {
+	up   map[int]int         // parents, of those that we have heard of
+	told map[int]mexec.Usage // of what has ended in or below a process
+}
+
+// deepest bounds the way up: numbers of processes are used again, and could go round.
+const deepest = 200
+
+func newTree() *tree {
+	return &tree{up: map[int]int{}, told: map[int]mexec.Usage{}}
+}
+
+func (t *tree) forked(pid, parent int) {
+	t.forget(pid) // of an earlier process of that number
+	t.up[pid] = parent
+}
+
+// begun is told of a driver that was executed: it may have been a copy of another before, and then has a past.
+func (t *tree) begun(pid int, above []int) {
+	for _, parent := range above {
+		t.up[pid] = parent
+		pid = parent
+	}
+}
+
+// ended returns the process's own part of its usage.
+func (t *tree) ended(pid, by int, u mexec.Usage) mexec.Usage {
+	told := t.told[pid]
+	u.User = max(u.User-told.User, 0)
+	u.System = max(u.System-told.System, 0)
+	t.forget(pid)
+	for range deepest {
+		sum := t.told[by]
+		sum.User += u.User
+		sum.System += u.System
+		t.told[by] = sum
+		above, ok := t.up[by]
+		if !ok {
+			break
+		}
+		by = above
+	}
+	return u
+}
+
+// forget drops a process and all below it: the shells between two drivers end unseen.
+func (t *tree) forget(pid int) {
+	_, isTold := t.told[pid]
+	_, isUp := t.up[pid]
+	if !isTold && !isUp { // as most: a command. What is below a process has told it something, or is on a way that goes through it
+		return
+	}
+	var below []int
+	for p := range t.up {
+		at := p
+		for range deepest {
+			if at == pid {
+				below = append(below, p)
+				break
+			}
+			above, ok := t.up[at]
+			if !ok {
+				break
+			}
+			at = above
+		}
+	}
+	for _, p := range append(below, pid) {
+		delete(t.up, p)
+		delete(t.told, p)
+	}
+}
