@@ -11,6 +11,7 @@ import "mexec"
 // A process that nobody waits for is in nobody's usage; what drivers below it have told is then taken off those above it too. Makes wait.
 type tree struct {
 	up   map[int]int         // parents, of those that we have heard of
+	kids map[int]int         // how many there are of whom one is the parent
 	told map[int]mexec.Usage // of what has ended in or below a process
 }
 
@@ -18,18 +19,35 @@ type tree struct {
 const deepest = 200
 
 func newTree() *tree {
-	return &tree{up: map[int]int{}, told: map[int]mexec.Usage{}}
+	return &tree{up: map[int]int{}, kids: map[int]int{}, told: map[int]mexec.Usage{}}
 }
 
 func (t *tree) forked(pid, parent int) {
 	t.forget(pid) // of an earlier process of that number
+	t.put(pid, parent)
+}
+
+func (t *tree) put(pid, parent int) {
+	t.drop(pid)
 	t.up[pid] = parent
+	t.kids[parent]++
+}
+
+func (t *tree) drop(pid int) {
+	parent, ok := t.up[pid]
+	if !ok {
+		return
+	}
+	delete(t.up, pid)
+	if t.kids[parent]--; t.kids[parent] == 0 {
+		delete(t.kids, parent)
+	}
 }
 
 // begun is told of a driver that was executed: it may have been a copy of another before, and then has a past.
 func (t *tree) begun(pid int, above []int) {
 	for _, parent := range above {
-		t.up[pid] = parent
+		t.put(pid, parent)
 		pid = parent
 	}
 }
@@ -56,28 +74,30 @@ func (t *tree) ended(pid, by int, u mexec.Usage) mexec.Usage {
 
 // forget drops a process and all below it: the shells between two drivers end unseen.
 func (t *tree) forget(pid int) {
-	_, isTold := t.told[pid]
-	_, isUp := t.up[pid]
-	if !isTold && !isUp { // as most: a command. What is below a process has told it something, or is on a way that goes through it
-		return
-	}
-	var below []int
-	for p := range t.up {
-		at := p
-		for range deepest {
-			if at == pid {
-				below = append(below, p)
-				break
+	gone := []int{pid}
+	if t.kids[pid] > 0 { // hardly any has
+		for p := range t.up {
+			if t.isBelow(p, pid) {
+				gone = append(gone, p)
 			}
-			above, ok := t.up[at]
-			if !ok {
-				break
-			}
-			at = above
 		}
 	}
-	for _, p := range append(below, pid) {
-		delete(t.up, p)
+	for _, p := range gone {
+		t.drop(p)
 		delete(t.told, p)
 	}
+}
+
+func (t *tree) isBelow(p, pid int) bool {
+	for range deepest {
+		above, ok := t.up[p]
+		if !ok {
+			return false
+		}
+		if above == pid {
+			return true
+		}
+		p = above
+	}
+	return false
 }

@@ -109,7 +109,7 @@ func TestOfAnyTreeEachPartIsToldOnce(t *testing.T) {
 			tr.wants(t, pid, p.parent, p.all, p.untold)
 			sum -= p.untold
 		}
-		if sum != 0 || len(tr.up) > 0 || len(tr.told) > 1 {
+		if sum != 0 || len(tr.up) > 0 || len(tr.kids) > 0 || len(tr.told) > 1 {
 			t.Fatalf("%v s are told of nowhere, or twice; %v and %v are left", sum, tr.up, tr.told)
 		}
 	}

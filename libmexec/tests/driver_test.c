@@ -1,4 +1,4 @@
-// MEXEC_DRIVER and our LD_PRELOAD entry are taken out of the environment, and nothing else is.
+// MEXEC_DRIVER, what comes with it and our LD_PRELOAD entry are taken out of the environment, and nothing else is.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -8,7 +8,9 @@ static void becomes(char *preload, const char *want)
 {
 	int l = listen_at("sock");
 	pid_t pid = run_stub(LIST("mexec", "/bin/true"),
-			     LIST("A=1", preload, "MEXEC_DRIVER=b42:/x/mexec:", "MEXEC_SOCKET=sock", "Z=9"), NULL);
+			     LIST("A=1", preload, "MEXEC_JOURNAL=/proc/1/fd/9", "MEXEC_DRIVER=b42:/x/mexec:", "MEXEC_POLICY=1 -a", "MEXEC_SOCKET=sock",
+				  "Z=9"),
+			     NULL);
 	int c = accept_at(l);
 	struct received *r = receive(c);
 	answer_number(c, FRAME_EXITED, 0);
