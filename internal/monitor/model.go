@@ -1,0 +1,436 @@
+package monitor
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"mexec"
+)
+
+// Outcome is how far a command has come.
+type Outcome uint8
+
+const (
+	Waiting   Outcome = iota // for a slot
+	Running                  // on Node
+	Done                     // it ended with Status
+	Lost                     // nobody will know
+	Withdrawn                // nobody wants it any more; it never ran
+)
+
+// Command is one command of a build.
+type Command struct {
+	Text, Dir string
+	PID       int  // here
+	Kept      bool // the tool's shim did not offer it to the cluster
+	Drives    bool // kept, and what it starts travels: a nested make
+	Node      mexec.NodeID
+	Why       string // there, or kept
+
+	Asked, Start, End time.Time // of a command that waits or runs the later ones are zero
+	Outcome           Outcome
+	Status            mexec.Status
+	Usage             mexec.Usage
+	Again             int // how often it had to start again elsewhere, since its node refused or lost it
+
+	end *mexec.Event // of its process, while that is news
+}
+
+// Took is how long a command ran, until now if it still does.
+func (c *Command) Took(now time.Time) time.Duration {
+	switch {
+	case c.Start.IsZero():
+		return 0
+	case c.End.IsZero():
+		return max(0, now.Sub(c.Start))
+	}
+	return max(0, c.End.Sub(c.Start))
+}
+
+// Node is one node, and what of the build ran there.
+type Node struct {
+	Name    mexec.NodeID
+	Home    bool
+	Up      bool // may get commands
+	Slots   int
+	Running int
+	Started int           // that were not refused
+	CPU     time.Duration // of those that ended
+}
+
+// Stay sums the commands of one program that were kept here for one reason.
+type Stay struct {
+	Program, Why string
+	Drives       bool
+	N            int
+	Took, CPU    time.Duration
+}
+
+// Room is how many commands the cluster had slots for from a moment on.
+type Room struct {
+	At time.Time
+	N  int
+}
+
+// Model is a build so far.
+type Model struct {
+	Began time.Time
+
+	Waiting, Running   int
+	Ended, Failed      int // of those that ended, these with another status than 0
+	LostN, WithdrawnN  int
+	Refused, Reran     int           // starts that came to nothing: the node did not take it; the node lost it and it ran again
+	KeptN, KeptRunning int           // without those that drive
+	There, Here        time.Duration // CPU, of placed commands that ended; what was kept here is in Stays
+	Room               int
+
+	Losses   []string            // the first few: what, where, why
+	Refusals map[string]int      // by node and reason
+	Slowest  []*Command          // that ended, the slowest first
+	Kept     map[[2]string]*Stay // by program and reason
+
+	Commands []*Command // all, as they came; kept only where wanted
+	Rooms    []Room     // likewise
+
+	keep   bool
+	nodes  map[mexec.NodeID]*Node
+	order  []mexec.NodeID
+	active map[job]*Command
+	kept   map[int]*Command        // that run, by PID
+	views  map[string][]mexec.Node // by who says so
+	joins  joins
+}
+
+// job names a job: each daemon has its own numbers.
+type job struct {
+	source string
+	id     mexec.JobID
+}
+
+// What a model remembers at most of what may have any number.
+const (
+	manySlowest  = 8
+	manyLosses   = 8
+	manyReasons  = 64
+	manyPrograms = 256
+)
+
+// New is the model of a build that begins now. With keep it holds on to every command.
+func New(began time.Time, keep bool) *Model {
+	return &Model{
+		Began: began, keep: keep,
+		Refusals: map[string]int{}, Kept: map[[2]string]*Stay{},
+		nodes: map[mexec.NodeID]*Node{}, active: map[job]*Command{}, kept: map[int]*Command{}, views: map[string][]mexec.Node{},
+		joins: newJoins(),
+	}
+}
+
+// Fold takes what has happened.
+func (m *Model) Fold(events []mexec.Event) {
+	for i := range events {
+		m.fold(&events[i])
+	}
+}
+
+func (m *Model) fold(e *mexec.Event) {
+	switch e.Kind {
+	case mexec.Cluster:
+		m.cluster(e)
+		return
+	case mexec.Kept:
+		m.stays(e)
+		return
+	case mexec.Reaped:
+		if c := m.joins.reaped(e); c != nil {
+			m.reaped(c, e)
+		}
+		return
+	}
+	id := job{e.Source, e.Job}
+	c := m.active[id]
+	if c == nil {
+		if e.Kind != mexec.Received { // of a job that is over, or that we were not told of
+			return
+		}
+		c = &Command{Text: e.Command, Dir: e.Dir, PID: e.PID, Asked: e.At}
+		m.active[id] = c
+		m.Waiting++
+		m.add(c)
+		return
+	}
+	switch e.Kind {
+	case mexec.Starts:
+		m.leave(c)
+		c.Node, c.Why, c.Start, c.Outcome = e.Node, e.Why, e.At, Running
+		m.Running++
+		n := m.node(c.Node)
+		n.Running++
+		n.Started++
+	case mexec.Waits:
+		was := c.Outcome
+		m.leave(c)
+		if was == Running {
+			c.Again++
+			m.node(c.Node).Started--
+			if isLoss(e.Why) {
+				m.Reran++
+			} else {
+				m.Refused++
+				count(m.Refusals, string(c.Node)+": "+e.Why)
+			}
+		}
+		c.Node, c.Why, c.Start, c.Outcome = "", e.Why, time.Time{}, Waiting
+		m.Waiting++
+	case mexec.Ended:
+		m.leave(c)
+		delete(m.active, id)
+		c.End, c.Status, c.Outcome = e.At, e.Status, Done
+		m.Ended++
+		m.joins.await(c)
+		if n := m.node(c.Node); !n.Home {
+			c.Usage = e.Usage
+			n.CPU += cpu(e.Usage)
+			m.There += cpu(e.Usage)
+		}
+		m.failed(c)
+		m.measured(c)
+		m.slow(c)
+	case mexec.Lost:
+		m.leave(c)
+		delete(m.active, id)
+		c.End, c.Why, c.Outcome = e.At, e.Why, Lost
+		m.joins.await(c)
+		m.LostN++
+		if len(m.Losses) < manyLosses {
+			m.Losses = append(m.Losses, c.Text+" ("+string(c.Node)+": "+e.Why+")")
+		}
+	case mexec.Withdrawn:
+		m.leave(c)
+		delete(m.active, id)
+		c.End, c.Outcome = e.At, Withdrawn
+		m.joins.await(c)
+		m.WithdrawnN++
+	}
+}
+
+// leave takes a command out of the count of those that are where it is.
+func (m *Model) leave(c *Command) {
+	if c.Outcome == Waiting {
+		m.Waiting--
+		return
+	}
+	m.Running--
+	m.node(c.Node).Running--
+}
+
+// add makes a command known, and the end of its process where that was faster.
+func (m *Model) add(c *Command) {
+	if m.keep {
+		m.Commands = append(m.Commands, c)
+	}
+	if e := m.joins.begin(c); e != nil {
+		m.reaped(c, e)
+	}
+}
+
+// stays takes a command that was not offered.
+func (m *Model) stays(e *mexec.Event) {
+	c := &Command{Text: e.Command, Dir: e.Dir, PID: e.PID, Kept: true, Drives: isDriver(e.Why), Node: m.home(), Why: e.Why,
+		Asked: e.At, Start: e.At, Outcome: Running}
+	key := [2]string{Program(c.Text), c.Why}
+	if m.Kept[key] == nil {
+		if len(m.Kept) >= manyPrograms {
+			key[0] = "others"
+		}
+		if m.Kept[key] == nil {
+			m.Kept[key] = &Stay{Program: key[0], Why: c.Why, Drives: c.Drives}
+		}
+	}
+	m.Kept[key].N++
+	if gone := m.kept[c.PID]; gone != nil { // nobody has waited for it, or the news are late
+		m.joins.await(gone)
+		if !gone.Drives {
+			m.KeptRunning--
+		}
+	}
+	m.kept[c.PID] = c
+	if !c.Drives {
+		m.KeptN++
+		m.KeptRunning++
+	}
+	m.add(c)
+}
+
+// reaped is told that a command's process is gone, with what it used.
+func (m *Model) reaped(c *Command, e *mexec.Event) {
+	if !c.Kept {
+		end := *e
+		c.end = &end
+		m.measured(c)
+		return
+	}
+	if m.kept[c.PID] == c {
+		delete(m.kept, c.PID)
+		if !c.Drives {
+			m.KeptRunning--
+		}
+	}
+	c.End, c.Status, c.Usage, c.Outcome = e.At, e.Status, e.Usage, Done
+	key := [2]string{Program(c.Text), c.Why}
+	s := m.Kept[key]
+	if s == nil {
+		s = m.Kept[[2]string{"others", c.Why}]
+	}
+	if s != nil {
+		s.Took += c.Took(e.At)
+		s.CPU += cpu(e.Usage)
+	}
+	if !c.Drives {
+		m.slow(c)
+	}
+}
+
+// measured gives a command that ran here what its process used, when both its end and that of the process are known, whichever came first. Of a
+// command elsewhere the process here was a stub.
+func (m *Model) measured(c *Command) {
+	if c.end == nil || c.Outcome != Done || !m.node(c.Node).Home {
+		return
+	}
+	c.Status, c.Usage, c.end = c.end.Status, c.end.Usage, nil
+	m.node(c.Node).CPU += cpu(c.Usage)
+	m.Here += cpu(c.Usage)
+	m.failed(c)
+}
+
+// cluster takes a view of the nodes. A build may have two, that of this node's daemon and that of its own, which knows itself alone.
+func (m *Model) cluster(e *mexec.Event) {
+	m.views[e.Source] = e.Nodes
+	for _, n := range m.nodes {
+		n.Up, n.Slots = false, 0
+	}
+	var all []mexec.Node
+	for _, view := range m.views {
+		all = append(all, view...)
+	}
+	slices.SortFunc(all, func(a, b mexec.Node) int {
+		return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(a.Name, b.Name))
+	})
+	late := m.order // those that nobody speaks of any more come last
+	m.order = nil
+	for _, v := range all {
+		n := m.nodes[v.Name]
+		if n == nil {
+			n = &Node{Name: v.Name}
+			m.nodes[v.Name] = n
+		}
+		n.Home = n.Home || v.State == mexec.Self
+		n.Up = n.Up || n.Home || v.State == mexec.Up
+		n.Slots = max(n.Slots, v.Slots)
+		if !slices.Contains(m.order, v.Name) {
+			m.order = append(m.order, v.Name)
+		}
+	}
+	for _, name := range late {
+		if !slices.Contains(m.order, name) {
+			m.order = append(m.order, name)
+		}
+	}
+	m.Room = e.Room
+	if m.keep {
+		m.Rooms = append(m.Rooms, Room{e.At, e.Room})
+	}
+}
+
+func (m *Model) node(name mexec.NodeID) *Node {
+	n := m.nodes[name]
+	if n == nil {
+		n = &Node{Name: name}
+		m.nodes[name] = n
+		m.order = append(m.order, name)
+	}
+	return n
+}
+
+// home is this node, empty while nobody has said it.
+func (m *Model) home() mexec.NodeID {
+	for _, n := range m.nodes {
+		if n.Home {
+			return n.Name
+		}
+	}
+	return ""
+}
+
+// Nodes are those that are in the cluster or were, by their numbers.
+func (m *Model) Nodes() []*Node {
+	var all []*Node
+	for _, name := range m.order {
+		all = append(all, m.nodes[name])
+	}
+	return all
+}
+
+// Longest are the commands that run, those first that have run longest; at most n.
+func (m *Model) Longest(n int) []*Command {
+	var all []*Command
+	for _, c := range m.active {
+		if c.Outcome == Running {
+			all = append(all, c)
+		}
+	}
+	for _, c := range m.kept {
+		if !c.Drives {
+			all = append(all, c)
+		}
+	}
+	slices.SortFunc(all, func(a, b *Command) int {
+		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Text, b.Text), cmp.Compare(a.PID, b.PID))
+	})
+	return all[:min(n, len(all))]
+}
+
+// Stays are the kept commands by program and reason, the costliest first.
+func (m *Model) Stays() []*Stay {
+	all := make([]*Stay, 0, len(m.Kept))
+	for _, s := range m.Kept {
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b *Stay) int {
+		return cmp.Or(cmp.Compare(b.CPU, a.CPU), cmp.Compare(b.Took, a.Took), cmp.Compare(b.N, a.N), strings.Compare(a.Program, b.Program), strings.Compare(a.Why, b.Why))
+	})
+	return all
+}
+
+// slow keeps a command that ended if it is one of the slowest.
+func (m *Model) slow(c *Command) {
+	at, _ := slices.BinarySearchFunc(m.Slowest, c, func(a, b *Command) int { return cmp.Compare(b.Took(b.End), a.Took(a.End)) })
+	if at >= manySlowest {
+		return
+	}
+	m.Slowest = slices.Insert(m.Slowest, at, c)
+	m.Slowest = m.Slowest[:min(len(m.Slowest), manySlowest)]
+}
+
+func (m *Model) failed(c *Command) {
+	if c.Status.Code != 0 || c.Status.Signal != 0 {
+		m.Failed++
+	}
+}
+
+func count(m map[string]int, key string) {
+	if _, ok := m[key]; !ok && len(m) >= manyReasons {
+		key = "other reasons"
+	}
+	m[key]++
+}
+
+func cpu(u mexec.Usage) time.Duration { return u.User + u.System }
+
+// byName are the nodes in the order of their names, as the last line of a build has always had them.
+func (m *Model) byName() []*Node {
+	all := m.Nodes()
+	slices.SortFunc(all, func(a, b *Node) int { return strings.Compare(string(a.Name), string(b.Name)) })
+	return all
+}

@@ -1,0 +1,136 @@
+package monitor
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Total is what is known of a build when it is over, besides its events.
+type Total struct {
+	Name    string
+	Elapsed time.Duration
+	Here    time.Duration // CPU of the tool and of all that it has waited for on this node
+}
+
+// CPU is what the build has used on all nodes.
+func (m *Model) CPU(t Total) time.Duration { return m.There + t.Here }
+
+// What a line more has to be worth.
+const (
+	worthCPU  = 5 * time.Second // of a build that is worth a look at its time
+	worthSlow = 4               // a command that took more than the fourth part of the build
+	worthStay = 20              // what stayed took more than the twentieth part of the CPU time
+)
+
+// Summary is what to say of a build that is over: five lines at most, the first always where there was a command, the others where they say something.
+func (m *Model) Summary(t Total) []string {
+	var lines []string
+	say := func(format string, args ...any) {
+		lines = append(lines, t.Name+": "+fmt.Sprintf(format, args...))
+	}
+	if line := m.where(); line != "" {
+		say("%s in %.1f s: %s", plural(m.started(), "command"), t.Elapsed.Seconds(), line)
+	}
+	if all := m.CPU(t); all >= worthCPU && t.Elapsed > 0 && m.started() > 0 {
+		say("%s of CPU time, %.0f %% of it on other nodes: %.1f times as fast as one CPU", seconds(all), 100*m.There.Seconds()/all.Seconds(), all.Seconds()/t.Elapsed.Seconds())
+	}
+	if line := m.stayed(t); line != "" {
+		say("%s", line)
+	}
+	if line := m.slowest(t); line != "" {
+		say("slowest: %s", line)
+	}
+	if line := m.trouble(); line != "" {
+		say("%s", line)
+	}
+	return lines
+}
+
+// started is how many commands were placed and ran.
+func (m *Model) started() int {
+	n := 0
+	for _, node := range m.nodes {
+		n += node.Started
+	}
+	return n
+}
+
+func (m *Model) where() string {
+	var where []string
+	for _, n := range m.byName() {
+		if n.Started > 0 {
+			where = append(where, fmt.Sprintf("%s %d", plain(string(n.Name)), n.Started))
+		}
+	}
+	const most = 12
+	if len(where) > most {
+		where = append(where[:most-1], fmt.Sprintf("%d other nodes", len(where)-most+1))
+	}
+	line := strings.Join(where, ", ")
+	if m.LostN > 0 && line != "" {
+		line += fmt.Sprintf("; %d lost", m.LostN)
+	}
+	return line
+}
+
+// stayed says which programs were kept here and what that cost, if it was much.
+func (m *Model) stayed(t Total) string {
+	var cost time.Duration
+	var which []string
+	for _, s := range m.Stays() {
+		if s.Drives {
+			continue
+		}
+		cost += s.CPU
+		if len(which) < 3 && s.CPU > 0 {
+			which = append(which, fmt.Sprintf("%s %s (%d, %s)", plain(s.Program), seconds(s.CPU), s.N, plain(s.Why)))
+		}
+	}
+	if cost < time.Second || cost*worthStay < m.CPU(t) {
+		return ""
+	}
+	return fmt.Sprintf("%s stayed here, %s of CPU time: %s", plural(m.KeptN, "command"), seconds(cost), strings.Join(which, ", "))
+}
+
+func (m *Model) slowest(t Total) string {
+	if m.CPU(t) < worthCPU {
+		return ""
+	}
+	var which []string
+	for _, c := range m.Slowest {
+		if took := c.Took(c.End); took*worthSlow > t.Elapsed && took >= time.Second && len(which) < 3 {
+			which = append(which, fmt.Sprintf("%s %s (%s)", seconds(took), cut(plain(c.Text), 60, "…"), plain(string(c.Node))))
+		}
+	}
+	return strings.Join(which, ", ")
+}
+
+// trouble says what was lost, ran twice or was refused.
+func (m *Model) trouble() string {
+	var parts []string
+	if len(m.Losses) > 0 {
+		first := cut(plain(m.Losses[0]), 120, "…")
+		if m.LostN > 1 {
+			first += fmt.Sprintf(", and %d more", m.LostN-1)
+		}
+		parts = append(parts, "lost: "+first)
+	}
+	if m.Reran > 0 {
+		parts = append(parts, plural(m.Reran, "command")+" ran again after a loss")
+	}
+	if m.Refused > 0 {
+		why, most := "", 0
+		for reason, n := range m.Refusals {
+			if n > most || n == most && reason < why {
+				why, most = reason, n
+			}
+		}
+		often := "once, by"
+		if m.Refused > 1 {
+			often = fmt.Sprintf("%d times, most often by", m.Refused)
+		}
+		parts = append(parts, fmt.Sprintf("refused %s %s", often, cut(plain(why), 120, "…")))
+	}
+	return strings.Join(parts, "; ")
+}
