@@ -23,14 +23,15 @@ const module = "mexec"
 // core are the packages that decide: pure functions of their arguments, so that a cluster can be simulated and replayed.
 // Each may import these packages of ours besides the standard library.
 var core = map[string][]string{
-	"mexec":                 {},
-	"mexec/internal/ledger": {"mexec"},
-	"mexec/internal/place":  {"mexec"},
-	"mexec/internal/wire":   {"mexec", "mexec/internal/wire/mexecpb"},
+	"mexec":                  {},
+	"mexec/internal/ledger":  {"mexec"},
+	"mexec/internal/monitor": {"mexec"},
+	"mexec/internal/place":   {"mexec"},
+	"mexec/internal/wire":    {"mexec", "mexec/internal/wire/mexecpb"},
 }
 
 // coreFiles decide in packages that also act.
-var coreFiles = []string{"internal/journal/record.go", "internal/journal/ring.go", "internal/journal/tree.go", "internal/jobserver/lender.go", "internal/jobserver/makeflags.go", "internal/jobserver/pool.go"}
+var coreFiles = []string{"internal/journal/record.go", "internal/journal/ring.go", "internal/journal/tree.go", "internal/jobserver/lender.go", "internal/jobserver/makeflags.go", "internal/jobserver/pool.go", "internal/screen/block.go"}
 
 // impure are the packages by which a decision would reach for the world. net/netip is mere arithmetic.
 var impure = regexp.MustCompile(`^(net|net/.*|os|os/.*|io/ioutil|log|log/.*|crypto/rand|runtime|runtime/.*|plugin)$`)

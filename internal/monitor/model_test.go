@@ -28,7 +28,7 @@ func TestAModelDoesNotGrowWithTheCommands(t *testing.T) {
 				{Kind: mexec.Starts, At: at, Job: id, Node: "node3", Why: "free"},
 				{Kind: mexec.Ended, At: at.Add(time.Second), Job: id},
 				{Kind: mexec.Kept, At: at, PID: 1<<30 + i%100000, Command: fmt.Sprint("tool", i, " x"), Why: "policy"}, // never waited for
-				{Kind: mexec.Reaped, At: at, PID: 1 << 29, Usage: mexec.Usage{User: 1}},                              // of nobody
+				{Kind: mexec.Reaped, At: at, PID: 1 << 29, Usage: mexec.Usage{User: 1}},                                // of nobody
 			})
 		}
 	}

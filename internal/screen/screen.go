@@ -18,10 +18,10 @@ import (
 )
 
 const (
-	patience = time.Second            // a build that is shorter is not worth a flicker
-	often    = 200 * time.Millisecond // between looks
-	heals    = time.Second            // between drawings of everything, after a job may have cleared the screen
-	rarely   = 30 * time.Second       // between lines where there is no terminal
+	patience  = time.Second            // a build that is shorter is not worth a flicker
+	often     = 200 * time.Millisecond // between looks
+	heals     = time.Second            // between drawings of everything, after a job may have cleared the screen
+	rarely    = 30 * time.Second       // between lines where there is no terminal
 	leastRows = 10                     // of a terminal that has room for us
 )
 
