@@ -35,7 +35,8 @@ type Command struct {
 	Usage             mexec.Usage
 	Again             int // how often it had to start again elsewhere, since its node refused or lost it
 
-	end *mexec.Event // of its process, while that is news
+	end   *mexec.Event // of its process, while that is news
+	again bool         // it is about to be told anew that it started
 }
 
 // Took is how long a command ran, until now if it still does.
@@ -49,29 +50,12 @@ func (c *Command) Took(now time.Time) time.Duration {
 	return max(0, c.End.Sub(c.Start))
 }
 
-// Node is one node, and what of the build ran there.
-type Node struct {
-	Name    mexec.NodeID
-	Home    bool
-	Up      bool // may get commands
-	Slots   int
-	Running int
-	Started int           // that were not refused
-	CPU     time.Duration // of those that ended
-}
-
 // Stay sums the commands of one program that were kept here for one reason.
 type Stay struct {
 	Program, Why string
 	Drives       bool
 	N            int
 	Took, CPU    time.Duration
-}
-
-// Room is how many commands the cluster had slots for from a moment on.
-type Room struct {
-	At time.Time
-	N  int
 }
 
 // Model is a build so far.
@@ -97,9 +81,12 @@ type Model struct {
 	keep   bool
 	nodes  map[mexec.NodeID]*Node
 	order  []mexec.NodeID
+	home   mexec.NodeID // this node; empty while nobody has said it
 	active map[job]*Command
+	doubt  map[job]*Command        // that were active when their daemon was heard last
 	kept   map[int]*Command        // that run, by PID
 	views  map[string][]mexec.Node // by who says so
+	rooms  map[string]int
 	joins  joins
 }
 
@@ -122,7 +109,7 @@ func New(began time.Time, keep bool) *Model {
 	return &Model{
 		Began: began, keep: keep,
 		Refusals: map[string]int{}, Kept: map[[2]string]*Stay{},
-		nodes: map[mexec.NodeID]*Node{}, active: map[job]*Command{}, kept: map[int]*Command{}, views: map[string][]mexec.Node{},
+		nodes: map[mexec.NodeID]*Node{}, active: map[job]*Command{}, doubt: map[job]*Command{}, kept: map[int]*Command{}, views: map[string][]mexec.Node{}, rooms: map[string]int{},
 		joins: newJoins(),
 	}
 }
@@ -139,6 +126,9 @@ func (m *Model) fold(e *mexec.Event) {
 	case mexec.Cluster:
 		m.cluster(e)
 		return
+	case mexec.Gap:
+		m.gap(e)
+		return
 	case mexec.Kept:
 		m.stays(e)
 		return
@@ -154,6 +144,14 @@ func (m *Model) fold(e *mexec.Event) {
 		if e.Kind != mexec.Received { // of a job that is over, or that we were not told of
 			return
 		}
+		if c = m.doubt[id]; c != nil && c.PID == e.PID && c.Text == e.Command { // it is told anew
+			delete(m.doubt, id)
+			c.again = c.Outcome == Running // and counts as started
+			c.Outcome = Waiting
+			m.active[id] = c
+			m.Waiting++
+			return
+		}
 		c = &Command{Text: e.Command, Dir: e.Dir, PID: e.PID, Asked: e.At}
 		m.active[id] = c
 		m.Waiting++
@@ -167,7 +165,10 @@ func (m *Model) fold(e *mexec.Event) {
 		m.Running++
 		n := m.node(c.Node)
 		n.Running++
-		n.Started++
+		if !c.again {
+			n.Started++
+		}
+		c.again = false
 	case mexec.Waits:
 		was := c.Outcome
 		m.leave(c)
@@ -202,10 +203,7 @@ func (m *Model) fold(e *mexec.Event) {
 		delete(m.active, id)
 		c.End, c.Why, c.Outcome = e.At, e.Why, Lost
 		m.joins.await(c)
-		m.LostN++
-		if len(m.Losses) < manyLosses {
-			m.Losses = append(m.Losses, c.Text+" ("+string(c.Node)+": "+e.Why+")")
-		}
+		m.lose(c, e.Why)
 	case mexec.Withdrawn:
 		m.leave(c)
 		delete(m.active, id)
@@ -237,7 +235,7 @@ func (m *Model) add(c *Command) {
 
 // stays takes a command that was not offered.
 func (m *Model) stays(e *mexec.Event) {
-	c := &Command{Text: e.Command, Dir: e.Dir, PID: e.PID, Kept: true, Drives: isDriver(e.Why), Node: m.home(), Why: e.Why,
+	c := &Command{Text: e.Command, Dir: e.Dir, PID: e.PID, Kept: true, Drives: isDriver(e.Why), Node: m.home, Why: e.Why,
 		Asked: e.At, Start: e.At, Outcome: Running}
 	key := [2]string{Program(c.Text), c.Why}
 	if m.Kept[key] == nil {
@@ -304,74 +302,6 @@ func (m *Model) measured(c *Command) {
 	m.failed(c)
 }
 
-// cluster takes a view of the nodes. A build may have two, that of this node's daemon and that of its own, which knows itself alone.
-func (m *Model) cluster(e *mexec.Event) {
-	m.views[e.Source] = e.Nodes
-	for _, n := range m.nodes {
-		n.Up, n.Slots = false, 0
-	}
-	var all []mexec.Node
-	for _, view := range m.views {
-		all = append(all, view...)
-	}
-	slices.SortFunc(all, func(a, b mexec.Node) int {
-		return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(a.Name, b.Name))
-	})
-	late := m.order // those that nobody speaks of any more come last
-	m.order = nil
-	for _, v := range all {
-		n := m.nodes[v.Name]
-		if n == nil {
-			n = &Node{Name: v.Name}
-			m.nodes[v.Name] = n
-		}
-		n.Home = n.Home || v.State == mexec.Self
-		n.Up = n.Up || n.Home || v.State == mexec.Up
-		n.Slots = max(n.Slots, v.Slots)
-		if !slices.Contains(m.order, v.Name) {
-			m.order = append(m.order, v.Name)
-		}
-	}
-	for _, name := range late {
-		if !slices.Contains(m.order, name) {
-			m.order = append(m.order, name)
-		}
-	}
-	m.Room = e.Room
-	if m.keep {
-		m.Rooms = append(m.Rooms, Room{e.At, e.Room})
-	}
-}
-
-func (m *Model) node(name mexec.NodeID) *Node {
-	n := m.nodes[name]
-	if n == nil {
-		n = &Node{Name: name}
-		m.nodes[name] = n
-		m.order = append(m.order, name)
-	}
-	return n
-}
-
-// home is this node, empty while nobody has said it.
-func (m *Model) home() mexec.NodeID {
-	for _, n := range m.nodes {
-		if n.Home {
-			return n.Name
-		}
-	}
-	return ""
-}
-
-// Nodes are those that are in the cluster or were, by their numbers.
-func (m *Model) Nodes() []*Node {
-	var all []*Node
-	for _, name := range m.order {
-		all = append(all, m.nodes[name])
-	}
-	return all
-}
-
 // Longest are the commands that run, those first that have run longest; at most n.
 func (m *Model) Longest(n int) []*Command {
 	var all []*Command
@@ -427,10 +357,3 @@ func count(m map[string]int, key string) {
 }
 
 func cpu(u mexec.Usage) time.Duration { return u.User + u.System }
-
-// byName are the nodes in the order of their names, as the last line of a build has always had them.
-func (m *Model) byName() []*Node {
-	all := m.Nodes()
-	slices.SortFunc(all, func(a, b *Node) int { return strings.Compare(string(a.Name), string(b.Name)) })
-	return all
-}

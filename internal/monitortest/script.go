@@ -81,7 +81,7 @@ func Event(line string) (e mexec.Event, err error) {
 		e.Command = strings.Join(text, " ")
 	case mexec.Starts:
 		e.Node, e.Why = mexec.NodeID(text[0]), strings.Join(text[1:], " ")
-	case mexec.Waits, mexec.Lost:
+	case mexec.Waits, mexec.Lost, mexec.Gap:
 		e.Why = strings.Join(text, " ")
 	case mexec.Cluster:
 		for i, w := range text {
