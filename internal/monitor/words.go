@@ -132,3 +132,6 @@ func cut(s string, width int, dots string) string {
 
 // pad fills a text up to a width.
 func pad(s string, width int) string { return s + strings.Repeat(" ", max(0, width-columns(s))) }
+
+// valid is a text with what is no UTF-8 replaced: commands are bytes, JSON is not.
+func valid(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
