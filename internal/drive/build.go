@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -46,21 +45,27 @@ type build struct {
 	socket string // of this node's daemon
 	alone  string // of our own
 	sinks  []sink // they hear what happens to it
-	began  time.Time
 
 	journal *journal.Journal // nil: there is none
 }
 
 // run runs the program as argv0. equip changes its arguments and environment where it must know more; n tells how many jobs may run.
-func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, n func() int) error) (syscall.WaitStatus, error) {
+func (b *build) run(o options, path, argv0 string, equip func(cmd *exec.Cmd, n func() int) error) (syscall.WaitStatus, error) {
 	b.socket = ctl.Socket(b.getenv)
 	cmd := exec.Command(path)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Args = append([]string{argv0}, b.args...)
+	var v *view
 	if _, above, ok := strings.Cut(b.getenv("MEXEC_DRIVER"), ":"); ok && above != "" {
 		b.nested = true
 		cmd.Env = slices.Clone(b.environ)
 	} else {
+		var err error
+		if v, err = b.open(o, path); err != nil {
+			return 0, err
+		}
+		defer v.close()
+		b.sinks = append(b.sinks, v)
 		dir, err := os.MkdirTemp(b.getenv("TMPDIR"), b.name)
 		if err != nil {
 			return 0, err
@@ -87,19 +92,19 @@ func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, n func() int) 
 	if err := equip(cmd, b.slots); err != nil {
 		return 0, err
 	}
-	stop := func(*os.ProcessState) {}
-	if !b.nested && len(b.sinks) > 0 {
-		stop = b.watch(b.sinks...)
+	if b.nested { // another of ours sums up
+		return supervise(cmd)
 	}
-	b.began = time.Now()
+	v.begin(time.Now())
+	stop := b.watch(b.sinks...)
 	status, err := supervise(cmd)
+	ended := time.Now()
+	v.clear()
 	stop(cmd.ProcessState)
 	if err != nil {
 		return 0, err
 	}
-	if !b.nested {
-		b.sum()
-	}
+	v.end(cmd, ended)
 	return status, nil
 }
 
@@ -207,12 +212,11 @@ func end(status syscall.WaitStatus) int {
 	return 128 + int(s)
 }
 
-// sum prints the last line: how many commands ran where, and for how long.
-func (b *build) sum() {
-	elapsed := time.Since(b.began)
+// counts is how many commands started on each node and how many were lost, by the books of the daemons that still have one.
+func (b *build) counts() (byNode map[mexec.NodeID]int, lost int) {
 	ctx, cancel := context.WithTimeout(context.Background(), ask)
 	defer cancel()
-	byNode, total, lost := map[mexec.NodeID]int{}, 0, 0
+	byNode = map[mexec.NodeID]int{}
 	for _, socket := range []string{b.socket, b.alone} {
 		var sums ledger.Build
 		if ctl.Query(ctx, socket, "build "+string(b.id), &sums) != nil {
@@ -220,26 +224,8 @@ func (b *build) sum() {
 		}
 		for node, n := range sums.ByNode {
 			byNode[node] += n
-			total += n
 		}
 		lost += sums.Lost
 	}
-	if total == 0 {
-		return
-	}
-	var where []string
-	for _, node := range slices.Sorted(maps.Keys(byNode)) {
-		if byNode[node] > 0 {
-			where = append(where, fmt.Sprintf("%s %d", node, byNode[node]))
-		}
-	}
-	commands := "commands"
-	if total == 1 {
-		commands = "command"
-	}
-	line := fmt.Sprintf("%s: %d %s in %.1f s: %s", b.name, total, commands, elapsed.Seconds(), strings.Join(where, ", "))
-	if lost > 0 {
-		line += fmt.Sprintf("; %d lost", lost)
-	}
-	fmt.Fprintln(b.stderr, line)
+	return byNode, lost
 }

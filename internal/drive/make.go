@@ -11,13 +11,18 @@ import (
 
 // Make is the program mpmake. It returns make's exit status, or does not return: a make that died of a signal takes mpmake with it.
 func Make(args []string, environ []string, stderr io.Writer) int {
+	o, args, err := makeOptions(args, environ)
+	if err != nil {
+		fmt.Fprintln(stderr, "mpmake:", err)
+		return 2
+	}
 	b := &build{name: "mpmake", args: args, environ: environ, stderr: stderr}
 	make, err := exec.LookPath(cmp.Or(b.getenv("MEXEC_MAKE"), "make"))
 	if err != nil {
 		fmt.Fprintf(stderr, "mpmake: %v (install GNU make, or name one in MEXEC_MAKE)\n", err)
 		return 2 // as make itself when it can't go on
 	}
-	status, err := b.run(make, "make", func(cmd *exec.Cmd, n func() int) error {
+	status, err := b.run(o, make, "make", func(cmd *exec.Cmd, n func() int) error {
 		makeJobs(cmd, n)
 		return nil
 	})

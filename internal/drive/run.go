@@ -8,20 +8,22 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"mexec"
 	"mexec/internal/policy"
 )
 
-const usage = `usage: mprun [--explain] [--] TOOL [ARG...]
+const usage = `usage: mprun [--quiet] [--report FILE] [--trace FILE] [--explain] [--] TOOL [ARG...]
 
 Runs a build, test or batch tool here, and what it starts on the best nodes of the cluster: ninja, cmake --build, ctest, make, scons, cargo, xargs -P,
 GNU parallel, a shell script with &. What a file says of the programs that are to stay here is in mprun(1).
 
-  --explain  say what would travel and why, and how many jobs TOOL is told; start nothing
-  --help     this
-  --version  the version
+  --quiet        show nothing while it runs, and say nothing after it
+  --report FILE  write a page about the build: where each command ran, what it waited for, what it cost
+  --trace FILE   write the same for Perfetto, in Chrome's trace event format
+  --explain      say what would travel and why, and how many jobs TOOL is told; start nothing
+  --help         this
+  --version      the version
 `
 
 // Run is the program mprun. It returns the tool's exit status, or does not return: a tool that died of a signal takes mprun with it. What is no
@@ -31,27 +33,17 @@ func Run(args []string, environ []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "mprun:", err)
 		return code
 	}
-	explain := false
-	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
-		option := args[0]
-		args = args[1:]
-		if option == "--" {
-			break
-		}
-		switch option {
-		case "--explain":
-			explain = true
-		case "--help":
-			fmt.Fprint(stdout, usage)
-			return 0
-		case "--version":
-			fmt.Fprintln(stdout, "mprun", mexec.Version)
-			return 0
-		default:
-			return fail(125, fmt.Errorf("%s: no such option; the tool's own go behind its name", option))
-		}
-	}
-	if len(args) == 0 {
+	o, args, err := runOptions(args, environ)
+	switch {
+	case err != nil:
+		return fail(125, err)
+	case o.help:
+		fmt.Fprint(stdout, usage)
+		return 0
+	case o.version:
+		fmt.Fprintln(stdout, "mprun", mexec.Version)
+		return 0
+	case len(args) == 0:
 		fmt.Fprint(stderr, usage)
 		return 125
 	}
@@ -72,18 +64,18 @@ func Run(args []string, environ []string, stdout, stderr io.Writer) int {
 	}
 	escapes := escape(path)
 	b := &build{name: "mprun", args: args[1:], environ: environ, stderr: stderr}
-	if explain {
+	if o.explain {
 		b.explain(stdout, path, args[0], rules, escapes)
 		return 0
 	}
-	if escapes != "" {
+	if escapes != "" && !o.quiet {
 		fmt.Fprintf(stderr, "mprun: %s %s: what it starts stays on this node\n", path, escapes)
 	}
 	text, err := rules.Encode(os.Getpid())
 	if err != nil {
 		return fail(125, err)
 	}
-	status, err := b.run(path, args[0], func(cmd *exec.Cmd, n func() int) error {
+	status, err := b.run(o, path, args[0], func(cmd *exec.Cmd, n func() int) error {
 		cmd.Env = set(cmd.Env, "MEXEC_POLICY", text)
 		tellJobs(cmd, filepath.Base(path), n)
 		return nil

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"mexec"
@@ -93,12 +92,5 @@ func (m *Model) Nodes() []*Node {
 	for _, name := range m.order {
 		all = append(all, m.nodes[name])
 	}
-	return all
-}
-
-// byName are the nodes in the order of their names, as the last line of a build has always had them.
-func (m *Model) byName() []*Node {
-	all := m.Nodes()
-	slices.SortFunc(all, func(a, b *Node) int { return strings.Compare(string(a.Name), string(b.Name)) })
 	return all
 }

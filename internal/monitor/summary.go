@@ -2,8 +2,12 @@ package monitor
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
+
+	"mexec"
 )
 
 // Total is what is known of a build when it is over, besides its events.
@@ -11,6 +15,10 @@ type Total struct {
 	Name    string
 	Elapsed time.Duration
 	Here    time.Duration // CPU of the tool and of all that it has waited for on this node
+
+	// By the books of the daemons, which count what had ended before anybody listened. One that is gone has taken its book along.
+	Started map[mexec.NodeID]int
+	Lost    int
 }
 
 // CPU is what the build has used on all nodes.
@@ -29,10 +37,10 @@ func (m *Model) Summary(t Total) []string {
 	say := func(format string, args ...any) {
 		lines = append(lines, t.Name+": "+fmt.Sprintf(format, args...))
 	}
-	if line := m.where(); line != "" {
-		say("%s in %.1f s: %s", plural(m.started(), "command"), t.Elapsed.Seconds(), line)
+	if line := m.where(t); line != "" {
+		say("%s in %.1f s: %s", plural(m.started(t), "command"), t.Elapsed.Seconds(), line)
 	}
-	if all := m.CPU(t); all >= worthCPU && t.Elapsed > 0 && m.started() > 0 {
+	if all := m.CPU(t); all >= worthCPU && t.Elapsed > 0 && m.started(t) > 0 {
 		say("%s of CPU time, %.0f %% of it on other nodes: %.1f times as fast as one CPU", seconds(all), 100*m.There.Seconds()/all.Seconds(), all.Seconds()/t.Elapsed.Seconds())
 	}
 	if line := m.stayed(t); line != "" {
@@ -48,19 +56,29 @@ func (m *Model) Summary(t Total) []string {
 }
 
 // started is how many commands were placed and ran.
-func (m *Model) started() int {
+func (m *Model) started(t Total) int {
 	n := 0
-	for _, node := range m.nodes {
-		n += node.Started
+	for _, started := range m.startedBy(t) {
+		n += started
 	}
 	return n
 }
 
-func (m *Model) where() string {
+func (m *Model) startedBy(t Total) map[mexec.NodeID]int {
+	by := map[mexec.NodeID]int{}
+	maps.Copy(by, t.Started)
+	for _, n := range m.nodes {
+		by[n.Name] = max(by[n.Name], n.Started)
+	}
+	return by
+}
+
+func (m *Model) where(t Total) string {
 	var where []string
-	for _, n := range m.byName() {
-		if n.Started > 0 {
-			where = append(where, fmt.Sprintf("%s %d", plain(string(n.Name)), n.Started))
+	by := m.startedBy(t)
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		if by[name] > 0 {
+			where = append(where, fmt.Sprintf("%s %d", plain(string(name)), by[name]))
 		}
 	}
 	const most = 12
@@ -68,8 +86,8 @@ func (m *Model) where() string {
 		where = append(where[:most-1], fmt.Sprintf("%d other nodes", len(where)-most+1))
 	}
 	line := strings.Join(where, ", ")
-	if m.LostN > 0 && line != "" {
-		line += fmt.Sprintf("; %d lost", m.LostN)
+	if lost := max(m.LostN, t.Lost); lost > 0 && line != "" {
+		line += fmt.Sprintf("; %d lost", lost)
 	}
 	return line
 }

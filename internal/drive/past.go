@@ -1,0 +1,83 @@
+package drive
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mexec/internal/monitor"
+)
+
+// What builds took is kept in one small file for each kind of build: the same tool with the same arguments in the same directory. Nothing depends
+// on it but an estimate, so that all that can go wrong with it is kept quiet.
+
+// manyPasts is how many kinds of builds are remembered.
+const manyPasts = 256
+
+// pastFile is where a kind of build is remembered, empty where nowhere.
+func pastFile(getenv func(string) string, name, tool string, args []string, dir string) string {
+	cache := getenv("XDG_CACHE_HOME")
+	if !filepath.IsAbs(cache) { // as the base directory specification says
+		if cache = getenv("HOME"); !filepath.IsAbs(cache) {
+			return ""
+		}
+		cache = filepath.Join(cache, ".cache")
+	}
+	sum := sha256.Sum256([]byte(strings.Join(append([]string{name, tool, dir}, args...), "\x00")))
+	return filepath.Join(cache, "mexec", "builds", hex.EncodeToString(sum[:16])+".json")
+}
+
+func remember(file string) (e monitor.Expect) {
+	b, err := os.ReadFile(file)
+	if err != nil || json.Unmarshal(b, &e) != nil {
+		return monitor.Expect{}
+	}
+	return e
+}
+
+// record writes what a build took, and forgets the builds that were done longest ago.
+func record(file string, e monitor.Expect) {
+	b, err := json.Marshal(e)
+	if err != nil || file == "" {
+		return
+	}
+	dir := filepath.Dir(file)
+	if os.MkdirAll(dir, 0o700) != nil {
+		return
+	}
+	f, err := os.CreateTemp(dir, "new-*.tmp") // two such builds may end at once
+	if err != nil {
+		return
+	}
+	_, err = f.Write(append(b, '\n'))
+	if err = cmp.Or(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return
+	}
+	forget(dir)
+}
+
+func forget(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) <= manyPasts {
+		return
+	}
+	var files []os.FileInfo
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+			files = append(files, info)
+		}
+	}
+	slices.SortFunc(files, func(a, b os.FileInfo) int { return b.ModTime().Compare(a.ModTime()) })
+	for _, f := range files[min(manyPasts, len(files)):] {
+		os.Remove(filepath.Join(dir, f.Name()))
+	}
+}
