@@ -31,7 +31,7 @@ func (m *Model) picture(end time.Time) picture {
 		index[n.Name] = i
 	}
 	for _, c := range m.Commands {
-		if c.Start.IsZero() || c.Drives {
+		if c.Start.IsZero() || c.Drives || c.moot {
 			continue
 		}
 		node, ok := index[c.Node]

@@ -37,6 +37,7 @@ type Command struct {
 
 	end   *mexec.Event // of its process, while that is news
 	again bool         // it is about to be told anew that it started
+	moot  bool         // kept, but another command of its process has come, and no end of it
 }
 
 // Took is how long a command ran, until now if it still does.
@@ -228,6 +229,13 @@ func (m *Model) add(c *Command) {
 	if m.keep {
 		m.Commands = append(m.Commands, c)
 	}
+	if old := m.kept[c.PID]; old != nil {
+		m.supersede(old)
+	}
+	if c.Kept {
+		m.kept[c.PID] = c
+		m.countKept(c, 1)
+	}
 	if e := m.joins.begin(c); e != nil {
 		m.reaped(c, e)
 	}
@@ -235,30 +243,40 @@ func (m *Model) add(c *Command) {
 
 // stays takes a command that was not offered.
 func (m *Model) stays(e *mexec.Event) {
-	c := &Command{Text: e.Command, Dir: e.Dir, PID: e.PID, Kept: true, Drives: isDriver(e.Why), Node: m.home, Why: e.Why,
+	c := &Command{Text: e.Command, Dir: e.Dir, PID: e.PID, Kept: true, Drives: isDriver(e.Command, e.Why), Node: m.home, Why: e.Why,
 		Asked: e.At, Start: e.At, Outcome: Running}
-	key := [2]string{Program(c.Text), c.Why}
-	if m.Kept[key] == nil {
-		if len(m.Kept) >= manyPrograms {
-			key[0] = "others"
-		}
-		if m.Kept[key] == nil {
-			m.Kept[key] = &Stay{Program: key[0], Why: c.Why, Drives: c.Drives}
-		}
-	}
-	m.Kept[key].N++
-	if gone := m.kept[c.PID]; gone != nil { // nobody has waited for it, or the news are late
-		m.joins.await(gone)
-		if !gone.Drives {
-			m.KeptRunning--
-		}
-	}
-	m.kept[c.PID] = c
-	if !c.Drives {
-		m.KeptN++
-		m.KeptRunning++
-	}
 	m.add(c)
+}
+
+// supersede forgets a kept command in whose process another comes: its execve has failed, nobody has waited for it, or the news of its end are late.
+func (m *Model) supersede(c *Command) {
+	m.joins.await(c)
+	delete(m.kept, c.PID)
+	m.countKept(c, -1)
+	c.moot = true
+}
+
+// countKept counts a kept command that begins to run, or undoes it.
+func (m *Model) countKept(c *Command, n int) {
+	m.stay(c).N += n
+	if !c.Drives {
+		m.KeptN += n
+		m.KeptRunning += n
+	}
+}
+
+// stay is the sum that a kept command is part of.
+func (m *Model) stay(c *Command) *Stay {
+	key := [2]string{Program(c.Text), c.Why}
+	if m.Kept[key] == nil && len(m.Kept) >= manyPrograms {
+		key[0] = "others"
+	}
+	s := m.Kept[key]
+	if s == nil {
+		s = &Stay{Program: key[0], Why: c.Why, Drives: c.Drives}
+		m.Kept[key] = s
+	}
+	return s
 }
 
 // reaped is told that a command's process is gone, with what it used.
@@ -269,22 +287,19 @@ func (m *Model) reaped(c *Command, e *mexec.Event) {
 		m.measured(c)
 		return
 	}
-	if m.kept[c.PID] == c {
+	if c.moot {
+		c.moot = false
+		m.countKept(c, 1)
+	} else {
 		delete(m.kept, c.PID)
-		if !c.Drives {
-			m.KeptRunning--
-		}
+	}
+	if !c.Drives {
+		m.KeptRunning--
 	}
 	c.End, c.Status, c.Usage, c.Outcome = e.At, e.Status, e.Usage, Done
-	key := [2]string{Program(c.Text), c.Why}
-	s := m.Kept[key]
-	if s == nil {
-		s = m.Kept[[2]string{"others", c.Why}]
-	}
-	if s != nil {
-		s.Took += c.Took(e.At)
-		s.CPU += cpu(e.Usage)
-	}
+	s := m.stay(c)
+	s.Took += c.Took(e.At)
+	s.CPU += cpu(e.Usage)
 	if !c.Drives {
 		m.slow(c)
 	}

@@ -295,7 +295,7 @@ table("stays", [["program"], ["why"], ["times", 1], ["took", 1], ["CPU time", 1]
 	cell(r, s.why + (s.drives ? "; what it starts travels" : ""));
 	cell(r, s.n, true);
 	cell(r, seconds(s.took), true);
-	cell(r, s.drives ? "" : seconds(s.cpu), true);
+	cell(r, seconds(s.cpu), true);
 }));
 by("trouble-section").hidden = !data.trouble.length;
 table("trouble", [["times", 1], ["what"]], row => data.trouble.forEach(t => {

@@ -96,10 +96,9 @@ func (m *Model) where(t Total) string {
 func (m *Model) stayed(t Total) string {
 	var cost time.Duration
 	var which []string
+	n := 0
 	for _, s := range m.Stays() {
-		if s.Drives {
-			continue
-		}
+		n += s.N
 		cost += s.CPU
 		if len(which) < 3 && s.CPU > 0 {
 			which = append(which, fmt.Sprintf("%s %s (%d, %s)", plain(s.Program), seconds(s.CPU), s.N, plain(s.Why)))
@@ -108,7 +107,7 @@ func (m *Model) stayed(t Total) string {
 	if cost < time.Second || cost*worthStay < m.CPU(t) {
 		return ""
 	}
-	return fmt.Sprintf("%s stayed here, %s of CPU time: %s", plural(m.KeptN, "command"), seconds(cost), strings.Join(which, ", "))
+	return fmt.Sprintf("%s stayed here, %s of CPU time: %s", plural(n, "command"), seconds(cost), strings.Join(which, ", "))
 }
 
 func (m *Model) slowest(t Total) string {

@@ -17,8 +17,12 @@ func Program(command string) string {
 	}
 	name := path.Base(words[0])
 	if len(words) > 2 && strings.HasSuffix(name, "sh") && words[1] == "-c" {
-		for _, w := range words[2:] {
-			w = strings.Trim(w, `'"(){};@-`)
+		for i := 2; i < len(words); i++ {
+			w := strings.Trim(words[i], `'"(){};@-&|`)
+			if w == "cd" {
+				i++ // and there it goes
+				continue
+			}
 			if w == "" || strings.Contains(w, "=") || w == "exec" || w == "set" {
 				continue
 			}
@@ -28,8 +32,14 @@ func Program(command string) string {
 	return name
 }
 
-// isDriver knows by the shim's reason that a command stays and that what it starts travels.
-func isDriver(why string) bool { return strings.HasPrefix(why, "driver") }
+// isDriver knows by the shim's reason (libmexec/journal.h) that a command stays and that what it starts travels. A line that make calls recursive may
+// be any that is marked by a +.
+func isDriver(command, why string) bool {
+	if strings.HasPrefix(why, "recursive") {
+		return strings.Contains(command, "make")
+	}
+	return strings.HasPrefix(why, "a make") || strings.Contains(why, "a driver") || strings.Contains(why, "chooses nodes itself")
+}
 
 // isLoss knows a job that is to run again from one that was refused.
 func isLoss(why string) bool { return strings.HasPrefix(why, "lost") }
