@@ -23,7 +23,7 @@ func Program(command string) string {
 				i++ // and there it goes
 				continue
 			}
-			if w == "" || strings.Contains(w, "=") || w == "exec" || w == "set" {
+			if w == "" || words[i][0] == '-' || strings.Contains(w, "=") || w == "exec" || w == "set" {
 				continue
 			}
 			return path.Base(w)

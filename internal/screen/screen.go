@@ -5,7 +5,8 @@
 // place to save a cursor, and a program that saves one while we draw finds ours.
 //
 // The lines are shown only where they do no harm: when the build has lasted a second, while this process is in the foreground, and nobody has
-// the terminal raw (a full-screen program) or silent (a password). Whatever ends us but SIGKILL gives the whole terminal back first; so does Ctrl-Z.
+// the terminal raw (a full-screen program) or silent (a password). Close gives the whole terminal back, and so do Ctrl-Z and a panic of ours. The signals
+// that end a process are the caller's, who closes.
 // Where there is no such terminal, one line is printed now and then instead.
 package screen
 
@@ -63,23 +64,17 @@ func (s *Screen) Close() {
 	<-s.done
 }
 
-// Fatal are the signals whose default is to end a process and that nobody else here waits for.
-var fatal = []os.Signal{syscall.SIGALRM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGIO, syscall.SIGPWR, syscall.SIGSTKFLT, syscall.SIGVTALRM, syscall.SIGXCPU, syscall.SIGXFSZ}
-
 func (s *Screen) run() {
 	defer close(s.done)
 	defer s.hide() // also when we panic
-	changes := make(chan os.Signal, 4)
-	ends := make(chan os.Signal, 4)
+	changes, stops := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	if s.tty != nil {
-		signal.Notify(changes, syscall.SIGWINCH)
+		signal.Notify(changes, syscall.SIGWINCH, syscall.SIGCONT)
 		defer signal.Stop(changes)
-		for _, sig := range append([]os.Signal{syscall.SIGTSTP}, fatal...) {
-			if !signal.Ignored(sig) { // what was ignored for us must stay so for the tool
-				signal.Notify(ends, sig)
-			}
+		if !signal.Ignored(syscall.SIGTSTP) { // what was ignored for us must stay so for the tool
+			signal.Notify(stops, syscall.SIGTSTP)
+			defer signal.Stop(stops)
 		}
-		defer signal.Stop(ends)
 	}
 	tick := time.NewTicker(often)
 	defer tick.Stop()
@@ -87,29 +82,15 @@ func (s *Screen) run() {
 		select {
 		case <-s.quit:
 			return
-		case sig := <-ends:
+		case <-stops:
 			s.hide()
-			s.obey(sig.(syscall.Signal), ends)
+			stop()
 		case <-changes:
 			s.step(time.Now())
 		case <-tick.C:
 			s.step(time.Now())
 		}
 	}
-}
-
-// obey lets a signal do to this process what it does by default, once the terminal is whole. It returns if that was to stop, and we continue.
-func (s *Screen) obey(sig syscall.Signal, ends chan os.Signal) {
-	continued := make(chan os.Signal, 1)
-	signal.Notify(continued, syscall.SIGCONT)
-	defer signal.Stop(continued)
-	signal.Reset(sig)
-	syscall.Kill(os.Getpid(), sig)
-	select {
-	case <-continued:
-	case <-time.After(often): // the kernel does not stop a group that no shell watches; a stopped process does not come by here before it continues
-	}
-	signal.Notify(ends, sig)
 }
 
 // step looks at the terminal and brings it up to date. The order of its questions is that of their force.

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -100,7 +99,7 @@ func act(dir string) {
 			s.hide()
 		case "stops":
 			s.hide()
-			s.obey(syscall.SIGTSTP, make(chan os.Signal, 1))
+			stop()
 		case "dies":
 			s.config.Lines = func(int, int, time.Time) []string { panic("on purpose") }
 			s.quit, s.done = make(chan struct{}), make(chan struct{})
