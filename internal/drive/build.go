@@ -39,6 +39,7 @@ type build struct {
 	args    []string // of the tool
 	environ []string
 	stderr  io.Writer
+	options options
 
 	id     mexec.BuildID
 	nested bool   // under another of ours, which counts and sums up
@@ -50,7 +51,7 @@ type build struct {
 }
 
 // run runs the program as argv0. equip changes its arguments and environment where it must know more; n tells how many jobs may run.
-func (b *build) run(o options, path, argv0 string, equip func(cmd *exec.Cmd, n func() int) error) (syscall.WaitStatus, error) {
+func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, n func() int) error) (syscall.WaitStatus, error) {
 	b.socket = ctl.Socket(b.getenv)
 	cmd := exec.Command(path)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -61,7 +62,7 @@ func (b *build) run(o options, path, argv0 string, equip func(cmd *exec.Cmd, n f
 		cmd.Env = slices.Clone(b.environ)
 	} else {
 		var err error
-		if v, err = b.open(o, path); err != nil {
+		if v, err = b.open(path); err != nil {
 			return 0, err
 		}
 		defer v.close()

@@ -16,13 +16,13 @@ func Make(args []string, environ []string, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "mpmake:", err)
 		return 2
 	}
-	b := &build{name: "mpmake", args: args, environ: environ, stderr: stderr}
+	b := &build{name: "mpmake", args: args, environ: environ, stderr: stderr, options: o}
 	make, err := exec.LookPath(cmp.Or(b.getenv("MEXEC_MAKE"), "make"))
 	if err != nil {
 		fmt.Fprintf(stderr, "mpmake: %v (install GNU make, or name one in MEXEC_MAKE)\n", err)
 		return 2 // as make itself when it can't go on
 	}
-	status, err := b.run(o, make, "make", func(cmd *exec.Cmd, n func() int) error {
+	status, err := b.run(make, "make", func(cmd *exec.Cmd, n func() int) error {
 		makeJobs(cmd, n)
 		return nil
 	})

@@ -63,7 +63,7 @@ func Run(args []string, environ []string, stdout, stderr io.Writer) int {
 		return fail(125, err)
 	}
 	escapes := escape(path)
-	b := &build{name: "mprun", args: args[1:], environ: environ, stderr: stderr}
+	b := &build{name: "mprun", args: args[1:], environ: environ, stderr: stderr, options: o}
 	if o.explain {
 		b.explain(stdout, path, args[0], rules, escapes)
 		return 0
@@ -75,7 +75,7 @@ func Run(args []string, environ []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(125, err)
 	}
-	status, err := b.run(o, path, args[0], func(cmd *exec.Cmd, n func() int) error {
+	status, err := b.run(path, args[0], func(cmd *exec.Cmd, n func() int) error {
 		cmd.Env = set(cmd.Env, "MEXEC_POLICY", text)
 		tellJobs(cmd, filepath.Base(path), n)
 		return nil

@@ -20,7 +20,6 @@ import (
 // view is what a person sees of a build: on the screen while it runs, in some last lines, and in files.
 type view struct {
 	build         *build
-	options       options
 	report, trace *os.File // nil: not asked for
 	past          string   // file of what the last such build took
 	expect        monitor.Expect
@@ -33,12 +32,12 @@ type view struct {
 var _ sink = (*view)(nil)
 
 // open gets ready. What can't be written is an error now, and not when the build is over.
-func (b *build) open(o options, tool string) (*view, error) {
-	v := &view{build: b, options: o}
+func (b *build) open(tool string) (*view, error) {
+	v := &view{build: b}
 	for _, f := range []struct {
 		path string
 		file **os.File
-	}{{o.report, &v.report}, {o.trace, &v.trace}} {
+	}{{b.options.report, &v.report}, {b.options.trace, &v.trace}} {
 		if f.path == "" {
 			continue
 		}
@@ -60,7 +59,7 @@ func (b *build) open(o options, tool string) (*view, error) {
 func (v *view) begin(began time.Time) {
 	v.model = monitor.New(began, v.report != nil || v.trace != nil)
 	file, ok := v.build.stderr.(*os.File)
-	if v.options.quiet || !ok {
+	if v.build.options.quiet || !ok {
 		return
 	}
 	utf8, color := screen.Shows(v.build.getenv)
@@ -104,7 +103,7 @@ func (v *view) end(tool *exec.Cmd, ended time.Time) {
 	if u, ok := tool.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		total.Here = time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	}
-	if !v.options.quiet {
+	if !v.build.options.quiet {
 		for _, line := range v.model.Summary(total) {
 			fmt.Fprintln(v.build.stderr, line)
 		}

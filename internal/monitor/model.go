@@ -311,6 +311,10 @@ func (m *Model) measured(c *Command) {
 	if c.end == nil || c.Outcome != Done || !m.node(c.Node).Home {
 		return
 	}
+	// The tool saw it end before the daemon did, and may have asked for the next already.
+	if c.end.At.Before(c.End) && c.end.At.After(c.Start) {
+		c.End = c.end.At
+	}
 	c.Status, c.Usage, c.end = c.end.Status, c.end.Usage, nil
 	m.node(c.Node).CPU += cpu(c.Usage)
 	m.Here += cpu(c.Usage)

@@ -29,7 +29,7 @@ tile(placed.length, "commands placed");
 tile(commands.length - placed.length, "kept here");
 tile(seconds(data.cpu), "of CPU time");
 tile(data.cpu ? Math.round(100 * data.there / data.cpu) + " %" : "–", "of it on other nodes");
-tile(data.elapsed ? (data.cpu / data.elapsed).toFixed(1) + " ×" : "–", "one CPU");
+tile(data.elapsed ? (data.cpu / data.elapsed).toFixed(1) : "–", "CPUs at a time");
 if (data.failed) tile(data.failed, "failed", true);
 for (const line of data.summary) add(by("summary"), "li", line);
 
@@ -292,7 +292,7 @@ by("stays-section").hidden = !data.stays.length;
 table("stays", [["program"], ["why"], ["times", 1], ["took", 1], ["CPU time", 1]], row => data.stays.forEach(s => {
 	const r = row();
 	cell(r, s.program);
-	cell(r, s.why + (s.drives ? "; what it starts travels" : ""));
+	cell(r, s.why);
 	cell(r, s.n, true);
 	cell(r, seconds(s.took), true);
 	cell(r, seconds(s.cpu), true);

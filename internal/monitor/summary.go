@@ -40,7 +40,7 @@ func (m *Model) Summary(t Total) []string {
 	if line := m.where(t); line != "" {
 		say("%s in %.1f s: %s", plural(m.started(t), "command"), t.Elapsed.Seconds(), line)
 	}
-	if all := m.CPU(t); all >= worthCPU && t.Elapsed > 0 && m.started(t) > 0 {
+	if all := m.CPU(t); all >= max(worthCPU, t.Elapsed) && m.started(t) > 0 {
 		say("%s of CPU time, %.0f %% of it on other nodes: %.1f times as fast as one CPU", seconds(all), 100*m.There.Seconds()/all.Seconds(), all.Seconds()/t.Elapsed.Seconds())
 	}
 	if line := m.stayed(t); line != "" {

@@ -3,6 +3,7 @@ package monitor
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -18,13 +19,16 @@ func Program(command string) string {
 	name := path.Base(words[0])
 	if len(words) > 2 && strings.HasSuffix(name, "sh") && words[1] == "-c" {
 		for i := 2; i < len(words); i++ {
-			w := strings.Trim(words[i], `'"(){};@-&|`)
+			w := strings.Trim(words[i], `'"(){};@-&|\\`)
 			if w == "cd" {
 				i++ // and there it goes
 				continue
 			}
 			if w == "" || words[i][0] == '-' || strings.Contains(w, "=") || w == "exec" || w == "set" {
 				continue
+			}
+			if slices.Contains([]string{"for", "case", "if", "while", "until"}, w) || strings.ContainsAny(w, "$`<>") {
+				break // of several programs it is the shell's own
 			}
 			return path.Base(w)
 		}
