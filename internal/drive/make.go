@@ -60,9 +60,6 @@ func saysJobs(args []string, makeflags string) bool {
 	return optionJobs(args)
 }
 
-// longWithArgument are make's long options that take the next word for an argument, unless one is behind a =.
-var longWithArgument = []string{"directory", "file", "makefile", "include-dir", "old-file", "assume-old", "what-if", "new-file", "assume-new", "eval"}
-
 // optionJobs looks for -j as GNU make's getopt would: in clusters of letters, and not in what is the argument of another option.
 func optionJobs(args []string) bool {
 	for i := 0; i < len(args); i++ {
@@ -75,7 +72,7 @@ func optionJobs(args []string) bool {
 			if len(name) >= 2 && strings.HasPrefix("jobs", name) { // getopt takes --jo for --jobs
 				return true
 			}
-			if !valued && slices.Contains(longWithArgument, name) {
+			if !valued && slices.Contains([]string{"directory", "file", "makefile", "include-dir", "old-file", "assume-old", "what-if", "new-file", "assume-new", "eval"}, name) {
 				i++
 			}
 		case len(a) > 1 && a[0] == '-':

@@ -135,6 +135,9 @@ func (o *options) take(opt option, value, said string) error {
 	return nil
 }
 
+// longWithArgument are make's long options that take the next word for an argument, unless one is behind a =.
+var longWithArgument = []string{"directory", "file", "makefile", "include-dir", "old-file", "assume-old", "what-if", "new-file", "assume-new", "eval", "jobserver-style"}
+
 // takesNext tells whether make takes the word behind this one as the option's argument.
 func takesNext(word string) bool {
 	if name, ok := strings.CutPrefix(word, "--"); ok {

@@ -19,7 +19,7 @@ func Program(command string) string {
 	name := path.Base(words[0])
 	if len(words) > 2 && strings.HasSuffix(name, "sh") && words[1] == "-c" {
 		for i := 2; i < len(words); i++ {
-			w := strings.Trim(words[i], `'"(){};@-&|\\`)
+			w := strings.Trim(words[i], `'"(){};@-&|\`)
 			if w == "cd" {
 				i++ // and there it goes
 				continue
