@@ -1,0 +1,97 @@
+package policy
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// Spawn is a program as a driver executes it.
+type Spawn struct {
+	Path string
+	Args []string // [0] is the program's name for itself
+}
+
+// IsMake knows a make by its name.
+func IsMake(name string) bool {
+	return name == "make" || name == "gmake" || strings.HasPrefix(name, "make-") || strings.HasPrefix(name, "gmake-") ||
+		len(name) > len("_make") && strings.HasSuffix(name, "_make")
+}
+
+// isOurs knows the programs that choose nodes themselves.
+func isOurs(name string) bool {
+	return name == "mpmake" || name == "mprun" || name == "mexec" || name == "mexecvp"
+}
+
+// IsDriver tells whether what a program starts is to travel.
+func (p Policy) IsDriver(path string) bool {
+	name := base(path)
+	if isOurs(name) {
+		return false // it sees to that
+	}
+	rule, _ := p.Decide(name)
+	return IsMake(name) || rule.Verdict == Drives
+}
+
+// Judge says what happens to a program that a driver executes, by the program alone: it is may_travel of libmexec/route.c. A shell's line travels
+// only where it Leads to no driver, which a make may know better than its words.
+func (p Policy) Judge(s Spawn) Verdict {
+	name := base(s.Path)
+	switch {
+	case IsMake(name):
+		return Drives
+	case isOurs(name):
+		return Stays
+	}
+	rule, ok := p.Decide(name)
+	if !ok && isShell(name) {
+		if word, one := onlyCommand(s.Args); one {
+			rule, _ = p.Decide(base(word))
+		}
+	}
+	return rule.Verdict
+}
+
+// Leads tells whether a shell's command line has a driver in it, as a word. own is the name of the make that executes it, or empty.
+func (p Policy) Leads(own string, s Spawn) bool {
+	if !isShell(base(s.Path)) || len(s.Args) < 3 {
+		return false
+	}
+	const ends = " \t\n;&|(){}<>`'\"=$/"
+	drivers := []string{"make", "gmake", "mpmake"}
+	for at := s.Args[len(s.Args)-1]; at != ""; {
+		n := strings.IndexAny(at, ends)
+		if n < 0 {
+			n = len(at)
+		}
+		word, rest := at[:n], at[n:]
+		if word != "" && !strings.HasPrefix(rest, "/") {
+			rule, _ := p.Decide(word)
+			if rule.Verdict == Drives || word == own || slices.Contains(drivers, word) {
+				return true
+			}
+		}
+		at = strings.TrimLeft(rest, ends)
+	}
+	return false
+}
+
+func isShell(name string) bool { return strings.HasSuffix(name, "sh") }
+
+// onlyCommand is the first word of a shell's line that is one command.
+func onlyCommand(args []string) (word string, ok bool) {
+	if len(args) < 3 || args[1] != "-c" || strings.ContainsAny(args[2], ";&|()`\n") {
+		return "", false
+	}
+	word = strings.TrimLeft(args[2], " \t")
+	if i := strings.IndexAny(word, " \t<>"); i >= 0 {
+		word = word[:i]
+	}
+	return word, true
+}
+
+// base is the part behind the last slash, which may be empty; path.Base thinks otherwise.
+func base(name string) string {
+	_, name = path.Split(name)
+	return name
+}
