@@ -10,7 +10,6 @@ package drive
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -28,6 +27,7 @@ import (
 	"mexec/internal/journal"
 	"mexec/internal/ledger"
 	"mexec/internal/place"
+	"mexec/internal/trace"
 )
 
 // ask bounds how long the daemon may take to say what nodes there are.
@@ -48,6 +48,7 @@ type build struct {
 	sinks  []sink // they hear what happens to it
 
 	journal *journal.Journal // nil: there is none
+	static  *trace.Driver    // of a tool that the shim can't be loaded into
 }
 
 // run runs the program as argv0. equip changes its arguments and environment where it must know more; n tells how many jobs may run.
@@ -94,11 +95,11 @@ func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, n func() int) 
 		return 0, err
 	}
 	if b.nested { // another of ours sums up
-		return supervise(cmd)
+		return b.supervise(cmd)
 	}
 	v.begin(time.Now())
 	stop := b.watch(b.sinks...)
-	status, err := supervise(cmd)
+	status, err := b.supervise(cmd)
 	ended := time.Now()
 	v.clear()
 	stop(cmd.ProcessState)
@@ -167,7 +168,7 @@ func (b *build) slots() int {
 
 // supervise runs the tool in our process group: the terminal's signals reach it by themselves, and we outlive it to tell how it ended.
 // What is sent to us alone is passed on.
-func supervise(cmd *exec.Cmd) (syscall.WaitStatus, error) {
+func (b *build) supervise(cmd *exec.Cmd) (syscall.WaitStatus, error) {
 	signals := make(chan os.Signal, 8)
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP} {
 		if !signal.Ignored(s) { // what was ignored for us must stay so for the tool
@@ -175,7 +176,8 @@ func supervise(cmd *exec.Cmd) (syscall.WaitStatus, error) {
 		}
 	}
 	defer signal.Stop(signals)
-	if err := cmd.Start(); err != nil {
+	wait, err := b.start(cmd)
+	if err != nil {
 		return 0, err
 	}
 	done := make(chan struct{})
@@ -191,13 +193,9 @@ func supervise(cmd *exec.Cmd) (syscall.WaitStatus, error) {
 			}
 		}
 	}()
-	err := cmd.Wait()
+	status, err := wait()
 	close(done)
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		return 0, err
-	}
-	return cmd.ProcessState.Sys().(syscall.WaitStatus), nil
+	return status, err
 }
 
 // end ends as the tool did: of the same signal, where it died of one.

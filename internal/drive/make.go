@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -22,6 +23,7 @@ func Make(args []string, environ []string, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "mpmake: %v (install GNU make, or name one in MEXEC_MAKE)\n", err)
 		return 2 // as make itself when it can't go on
 	}
+	b.follow(make, escape(make), nil, filepath.Base(make))
 	status, err := b.run(make, "make", func(cmd *exec.Cmd, n func() int) error {
 		makeJobs(cmd, n)
 		return nil

@@ -68,9 +68,7 @@ func Run(args []string, environ []string, stdout, stderr io.Writer) int {
 		b.explain(stdout, path, args[0], rules, escapes)
 		return 0
 	}
-	if escapes != "" && !o.quiet {
-		fmt.Fprintf(stderr, "mprun: %s %s: what it starts stays on this node\n", path, escapes)
-	}
+	b.follow(path, escapes, rules, "")
 	text, err := rules.Encode(os.Getpid())
 	if err != nil {
 		return fail(125, err)

@@ -25,6 +25,11 @@ func tellJobs(cmd *exec.Cmd, tool string, n func() int) {
 		}
 	case byVariable[tool] != "":
 		tellBy(cmd, byVariable[tool], n)
+	case tool == "go": // most of its subcommands know -p, and those that don't are not told
+		flags := lookup(cmd.Env, "GOFLAGS")
+		if !slices.ContainsFunc(slices.Concat(cmd.Args[1:], strings.Fields(flags)), isGoJobs) {
+			cmd.Env = set(cmd.Env, "GOFLAGS", strings.TrimSpace(fmt.Sprintf("%s -p=%d", flags, n())))
+		}
 	case tool == "xargs": // its -P is the user's to say, without one it promises one at a time
 	default:
 		for _, name := range slices.Sorted(maps.Values(byVariable)) {
@@ -44,6 +49,12 @@ var (
 // isParallelJobs knows the other names of -j in GNU parallel.
 func isParallelJobs(arg string) bool {
 	return strings.HasPrefix(arg, "-P") || strings.HasPrefix(arg, "--max-procs")
+}
+
+// isGoJobs knows go's -j. go's options may have two dashes.
+func isGoJobs(arg string) bool {
+	name, _, _ := strings.Cut(arg, "=")
+	return name == "-p" || name == "--p"
 }
 
 func tellBy(cmd *exec.Cmd, variable string, n func() int) {
@@ -76,7 +87,7 @@ func escape(path string) string {
 			defer f.Close()
 			program, err := elf.NewFile(f)
 			if err == nil && !slices.ContainsFunc(program.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
-				return "is statically linked"
+				return isStatic
 			}
 			return ""
 		}
