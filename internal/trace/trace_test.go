@@ -278,3 +278,44 @@ func TestWhatIsNotThereIsAnError(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A user's tracer has no right to let a traced process gain any, so what gains some is executed again, untraced.
+func TestASetUserIDProgramOfAUsersToolHasItsPrivilege(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("it takes root to make a set-user-ID program and to become somebody else")
+	}
+	b := newBench(t)
+	root := filepath.Join(b.dir, "id")
+	for _, args := range [][]string{{"cp", "/usr/bin/id", root}, {"chmod", "4755", root}, {"chmod", "-R", "a+rwX", b.dir}, {"chmod", "4755", root},
+		{"chmod", "a+rx", filepath.Dir(b.dir)}, {"cp", tool(t), filepath.Join(b.dir, "tool")}, {"cp", os.Args[0], filepath.Join(b.dir, "test")}} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	cmd := exec.Command(filepath.Join(b.dir, "test"), "-test.run=AsAUser")
+	cmd.Dir = b.dir
+	cmd.Env = append(os.Environ(), "TRACE_TEST_USER="+b.dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "65534\nexit 0\n0\nexit 0\n") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// It is the half of the test above that a user runs.
+func TestAsAUser(t *testing.T) {
+	dir := os.Getenv("TRACE_TEST_USER")
+	if dir == "" {
+		t.Skip("another test runs it")
+	}
+	stays := policy.Policy{{Verdict: policy.Stays, Pattern: "*"}}
+	cmd := exec.Command(filepath.Join(dir, "tool"), "run", "id", "-u", ";", "./id", "-u")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	tool, err := Start(cmd, Driver{Rules: stays, Stub: "/nonexistent"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, err := tool.Wait(); err != nil || status != 0 {
+		t.Errorf("%v, %v", status, err)
+	}
+}
