@@ -207,11 +207,3 @@ func TestExplainStartsNothing(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
-
-func TestAToolThatCannotBeReachedSaysSo(t *testing.T) {
-	node1, _, _ := three(t)
-	r := mprun(t, node1, t.TempDir(), "mexec", "/bin/true") // the stub is static
-	if r.code != 0 || !strings.Contains(r.errs, "is statically linked: what it starts stays on this node\n") {
-		t.Errorf("%+v", r)
-	}
-}
