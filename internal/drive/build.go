@@ -48,7 +48,8 @@ type build struct {
 	sinks  []sink // they hear what happens to it
 
 	journal *journal.Journal // nil: there is none
-	static  *trace.Driver    // of a tool that the shim can't be loaded into
+	escapes string           // why the shim can't see what the tool starts
+	traced  *trace.Driver    // in place of it
 }
 
 // run runs the program as argv0. equip changes its arguments and environment where it must know more; n tells how many jobs may run.

@@ -15,7 +15,7 @@ import (
 // explain says in sentences what run would do.
 func (b *build) explain(w io.Writer, path, argv0 string, rules policy.Policy, escapes string) {
 	b.socket = ctl.Socket(b.getenv)
-	if escapes == isStatic {
+	if escapes == isStatic || escapes == isGo {
 		fmt.Fprintf(w, "%s %s: it is traced, where that is allowed.\n", path, escapes)
 	} else if escapes != "" {
 		fmt.Fprintf(w, "%s %s: what it starts stays on this node.\n", path, escapes)

@@ -12,16 +12,20 @@ import (
 	"mexec/internal/trace"
 )
 
-// isStatic is what escape says of a program that can be traced instead.
-const isStatic = "is statically linked"
+// What escape says of a program that can be traced instead.
+const (
+	isStatic = "is statically linked"
+	isGo     = "is a Go program, which asks no library"
+)
 
-// follow prepares for a tool that the shim can't be loaded into. maker is mpmake's make by its name, whatever that is.
+// follow prepares for a tool whose children the shim can't see. maker is mpmake's make by its name, whatever that is.
 func (b *build) follow(path, escapes string, rules policy.Policy, maker string) {
-	if escapes == isStatic {
+	b.escapes = escapes
+	if escapes == isStatic || escapes == isGo {
 		if maker == "" && policy.IsMake(filepath.Base(path)) {
 			maker = filepath.Base(path)
 		}
-		b.static = &trace.Driver{Rules: rules, Make: maker}
+		b.traced = &trace.Driver{Rules: rules, Make: maker}
 	} else if escapes != "" {
 		b.stays(path, escapes)
 	}
@@ -34,8 +38,8 @@ func (b *build) stays(path, why string) {
 // start starts the tool, traced where it must be, and says how to wait for it. Where nothing may be traced the tool runs all the same.
 func (b *build) start(cmd *exec.Cmd) (wait func() (syscall.WaitStatus, error), err error) {
 	var refused error
-	if b.static != nil {
-		d := *b.static
+	if b.traced != nil {
+		d := *b.traced
 		d.Stub = daemon.Beside("mexec")
 		tool, err := trace.Start(cmd, d)
 		if err == nil {
@@ -47,7 +51,7 @@ func (b *build) start(cmd *exec.Cmd) (wait func() (syscall.WaitStatus, error), e
 		return nil, err
 	}
 	if refused != nil {
-		b.stays(cmd.Path, fmt.Sprintf("%s, and %v", isStatic, refused))
+		b.stays(cmd.Path, fmt.Sprintf("%s, and %v", b.escapes, refused))
 	}
 	return func() (syscall.WaitStatus, error) {
 		err := cmd.Wait()

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"mexec/internal/trace"
 )
 
 // tellJobs tells a tool how many jobs may run, n by the slots of the cluster, where nobody has said it.
@@ -68,7 +70,7 @@ func set(environ []string, name, value string) []string {
 	return append(environ, name+"="+value)
 }
 
-// escape says why the preload shim can't be loaded into a program, or "". Of a script it is the interpreter that counts.
+// escape says why the preload shim can't see what a program starts, or "". Of a script it is the interpreter that counts.
 func escape(path string) string {
 	for range 4 { // as often as the kernel
 		if info, err := os.Stat(path); err == nil {
@@ -86,8 +88,13 @@ func escape(path string) string {
 		if !ok {
 			defer f.Close()
 			program, err := elf.NewFile(f)
-			if err == nil && !slices.ContainsFunc(program.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
+			switch {
+			case err != nil:
+				return ""
+			case !slices.ContainsFunc(program.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }):
 				return isStatic
+			case trace.IsGo(program):
+				return isGo
 			}
 			return ""
 		}

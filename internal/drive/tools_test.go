@@ -56,8 +56,21 @@ func TestWhatCannotBeReachedIsKnown(t *testing.T) {
 		}
 		return name
 	}
+	dynamic := filepath.Join(dir, "dynamic")
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("go.mod", "module x\n\ngo 1.26\n")
+	write("main.go", "package main\n\nfunc main() {}\n")
+	build := exec.Command("go", "build", "-ldflags=-linkmode=external -s", "-o", dynamic, ".")
+	build.Dir, build.Env = dir, append(os.Environ(), "CGO_ENABLED=1")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 	for path, want := range map[string]string{
-		"/bin/sh": "", script("ordinary", "/bin/sh"): "", "/nonexistent": "", dir: "",
+		dynamic: isGo, "/bin/sh": "", script("ordinary", "/bin/sh"): "", "/nonexistent": "", dir: "",
 		stub: "is statically linked", script("static", stub): "is statically linked",
 		script("deep", filepath.Join(dir, "static")): "is statically linked",
 		script("gone", "/nonexistent"):               "", script("none", ""): "",

@@ -2,6 +2,7 @@ package trace
 
 import (
 	"bytes"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -70,6 +71,22 @@ func look(pid int) (p program, err error) {
 	}
 	return p, nil
 }
+
+// escapes tells whether the shim can't see what a program starts.
+func escapes(pid int, p program) bool {
+	if p.stack.static {
+		return true
+	}
+	f, err := elf.Open(proc(pid, "exe"))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return IsGo(f)
+}
+
+// IsGo knows what Go has compiled. Linked dynamically or not, it makes its system calls itself.
+func IsGo(f *elf.File) bool { return f.Section(".go.buildinfo") != nil }
 
 func readHead(path string) ([]byte, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)

@@ -1,5 +1,5 @@
-// Package trace puts the stub in front of what a statically linked tool starts. The preload shim can't be loaded into such a tool; but the kernel
-// tells a tracer of each program that a process executes (ptrace(2)).
+// Package trace puts the stub in front of what a tool starts that the preload shim can't: a statically linked one, or a Go program, which makes its system
+// calls itself. The kernel tells a tracer of each program that a process executes (ptrace(2)).
 //
 // Start starts a tool and follows it and its children, each until it has executed a program. At this moment execve has succeeded, so that what the kernel
 // refuses is the tool's to handle, and the program has not begun: what is to travel by the policy is made to execute the stub with

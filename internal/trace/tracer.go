@@ -128,8 +128,8 @@ func (t *tracer) executed(pid int) {
 	}
 	p, err := look(pid)
 	if pid == d.pid { // it is the driver, whatever it is now
-		if !p.stack.static || p.stack.secure {
-			t.leave(pid, p) // the shim is in it
+		if p.stack.secure || !escapes(pid, p) {
+			t.leave(pid, p) // the shim sees to it
 			return
 		}
 		t.owner[pid] = &driver{pid: pid, make: cmp.Or(makeName(pid), d.make)}
@@ -148,7 +148,7 @@ func (t *tracer) executed(pid int) {
 	case v == policy.Drives && !t.rules.IsDriver(p.Path): // a shell, or the tool's like
 		t.owner[pid] = &driver{}
 		resume(pid, 0)
-	case v == policy.Drives && p.stack.static:
+	case v == policy.Drives && escapes(pid, p):
 		t.owner[pid] = &driver{pid: pid, make: makeName(pid)}
 		resume(pid, 0)
 	default: // it stays, or has the shim
