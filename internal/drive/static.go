@@ -47,10 +47,14 @@ func (b *build) start(cmd *exec.Cmd) (wait func() (syscall.WaitStatus, error), e
 		}
 		refused = err
 	}
+	shelled := refused != nil && b.traced.Make != "" && b.throughShell(cmd)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	if refused != nil {
+	switch {
+	case shelled:
+		fmt.Fprintf(b.stderr, "%s: %s %s, and %v: its recipes travel by a SHELL of ours\n", b.name, cmd.Path, b.escapes, refused)
+	case refused != nil:
 		b.stays(cmd.Path, fmt.Sprintf("%s, and %v", b.escapes, refused))
 	}
 	return func() (syscall.WaitStatus, error) {

@@ -212,8 +212,9 @@ func TestAStaticToolOutlivesItsTracer(t *testing.T) {
 	eventually(t, "the tool goes on", func() bool { return said() == "on" })
 }
 
-func TestWhereNothingMayBeTracedTheToolRunsAndItIsSaid(t *testing.T) {
-	node1, _, _ := three(t)
+// untraceable is a program that executes another where ptrace is forbidden, as it is in some containers.
+func untraceable(t *testing.T) string {
+	t.Helper()
 	dir := t.TempDir()
 	source, forbid := filepath.Join(dir, "forbid.c"), filepath.Join(dir, "forbid")
 	write(t, source, `#include <errno.h>
@@ -236,11 +237,38 @@ int main(int argc, char **argv)
 	if out, err := exec.Command("gcc", "-o", forbid, source).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	cmd := node1.Command(forbid, "mprun", busybox(t), "sh", "-c", "/bin/sh -c 'exit 7'; exit $?")
+	return forbid
+}
+
+func TestWhereNothingMayBeTracedTheToolRunsAndItIsSaid(t *testing.T) {
+	node1, _, _ := three(t)
+	dir := t.TempDir()
+	cmd := node1.Command(untraceable(t), "mprun", busybox(t), "sh", "-c", "/bin/sh -c 'exit 7'; exit $?")
 	cmd.Dir = dir
 	r := run(t, cmd)
 	says := busybox(t) + " is statically linked, and tracing is not possible: "
 	if r.code != 7 || !strings.Contains(r.errs, says) || !strings.Contains(r.errs, "operation not permitted: what it starts stays on this node\n") || strings.Count(r.errs, "\n") != 1 {
 		t.Errorf("%+v", r)
+	}
+}
+
+func TestAStaticMakeThatNobodyMayTraceGetsAShellThatHandsLinesOn(t *testing.T) {
+	node1, _, _ := three(t)
+	dir := project(t, 12, "all: sub own", "sub:\n\t$(MAKE) -s -C $@", ".PHONY: sub own", "$(shell cat /proc/sys/kernel/hostname >shell-on)",
+		"own: SHELL = /bin/bash", "own:\n\t@cat /proc/sys/kernel/hostname >own-on")
+	os.Mkdir(filepath.Join(dir, "sub"), 0o755)
+	write(t, filepath.Join(dir, "sub", "Makefile"),
+		"$(file >made-on,$(file </proc/sys/kernel/hostname))\nall: a b c d e f g h\na b c d e f g h:\n\t"+strings.ReplaceAll(noted, "log", "../log")+"\n")
+	cmd := staticMake(t, node1, dir, untraceable(t), "mpmake", "-s", "-j12")
+	cmd.Env = append(cmd.Env, "NODES=2-3")
+	r := run(t, cmd)
+	began, _ := overlap(t, dir)
+	if r.code != 0 || began["node2"]+began["node3"] != 20 || !strings.Contains(r.errs, "operation not permitted: its recipes travel by a SHELL of ours\n") {
+		t.Errorf("%+v; ran on %v", r, began)
+	}
+	for _, name := range []string{"shell-on", "sub/made-on", "own-on"} {
+		if b, err := os.ReadFile(filepath.Join(dir, name)); string(b) != "node1\n" {
+			t.Errorf("%s: %q, %v", name, b, err)
+		}
 	}
 }
