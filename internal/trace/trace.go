@@ -3,8 +3,8 @@
 //
 // Start starts a tool and follows it and its children, each until it has executed a program. At this moment execve has succeeded, so that what the kernel
 // refuses is the tool's to handle, and the program has not begun: what is to travel by the policy is made to execute the stub with
-// its arguments, and all others run on as they are. Then nobody traces the process any more, but where it is a driver of its own that is
-// statically linked too. What the tool executes in its own place is the tool.
+// its arguments, and all others run on as they are. Then nobody traces the process any more, but where it is a driver of its own that the
+// shim can't serve. What the tool executes in its own place is the tool.
 //
 // One goroutine on a thread of its own does all tracing, for the kernel takes orders from that thread only; its end, with the tool's, sets free whatever is
 // still traced, and so does the death of this process: the tool and its children run on, untraced. Signals and stops reach the traced as they would
