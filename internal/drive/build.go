@@ -96,19 +96,23 @@ func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, n func() int) 
 		return 0, err
 	}
 	if b.nested { // another of ours sums up
-		return b.supervise(cmd)
+		tool, err := b.supervise(cmd)
+		if err != nil {
+			return 0, err
+		}
+		return tool.status, nil
 	}
 	v.begin(time.Now())
 	stop := b.watch(b.sinks...)
-	status, err := b.supervise(cmd)
+	tool, err := b.supervise(cmd)
 	ended := time.Now()
 	v.clear()
-	stop(cmd.ProcessState)
+	stop(tool)
 	if err != nil {
 		return 0, err
 	}
-	v.end(cmd, ended)
-	return status, nil
+	v.end(cmd.Args, tool, ended)
+	return tool.status, nil
 }
 
 func (b *build) getenv(name string) string { return lookup(b.environ, name) }
@@ -169,7 +173,7 @@ func (b *build) slots() int {
 
 // supervise runs the tool in our process group: the terminal's signals reach it by themselves, and we outlive it to tell how it ended.
 // What is sent to us alone is passed on.
-func (b *build) supervise(cmd *exec.Cmd) (syscall.WaitStatus, error) {
+func (b *build) supervise(cmd *exec.Cmd) (*ending, error) {
 	signals := make(chan os.Signal, 8)
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP} {
 		if !signal.Ignored(s) { // what was ignored for us must stay so for the tool
@@ -179,7 +183,7 @@ func (b *build) supervise(cmd *exec.Cmd) (syscall.WaitStatus, error) {
 	defer signal.Stop(signals)
 	wait, err := b.start(cmd)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	done := make(chan struct{})
 	go func() {
@@ -194,9 +198,9 @@ func (b *build) supervise(cmd *exec.Cmd) (syscall.WaitStatus, error) {
 			}
 		}
 	}()
-	status, err := wait()
+	tool, err := wait()
 	close(done)
-	return status, err
+	return tool, err
 }
 
 // end ends as the tool did: of the same signal, where it died of one.

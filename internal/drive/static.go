@@ -18,6 +18,13 @@ const (
 	isGo     = "is a Go program, which asks no library"
 )
 
+// ending is how the tool ended.
+type ending struct {
+	pid    int
+	status syscall.WaitStatus
+	usage  syscall.Rusage // its own and that of what it waited for
+}
+
 // follow prepares for a tool whose children the shim can't see. maker is mpmake's make by its name, whatever that is.
 func (b *build) follow(path, escapes string, rules policy.Policy, maker string) {
 	b.escapes = escapes
@@ -36,14 +43,17 @@ func (b *build) stays(path, why string) {
 }
 
 // start starts the tool, traced where it must be, and says how to wait for it. Where nothing may be traced the tool runs all the same.
-func (b *build) start(cmd *exec.Cmd) (wait func() (syscall.WaitStatus, error), err error) {
+func (b *build) start(cmd *exec.Cmd) (wait func() (*ending, error), err error) {
 	var refused error
 	if b.traced != nil {
 		d := *b.traced
 		d.Stub = daemon.Beside("mexec")
 		tool, err := trace.Start(cmd, d)
 		if err == nil {
-			return tool.Wait, nil
+			return func() (*ending, error) {
+				status, err := tool.Wait()
+				return &ending{cmd.Process.Pid, status, *tool.Usage()}, err
+			}, nil
 		}
 		refused = err
 	}
@@ -57,12 +67,13 @@ func (b *build) start(cmd *exec.Cmd) (wait func() (syscall.WaitStatus, error), e
 	case refused != nil:
 		b.stays(cmd.Path, fmt.Sprintf("%s, and %v", b.escapes, refused))
 	}
-	return func() (syscall.WaitStatus, error) {
+	return func() (*ending, error) {
 		err := cmd.Wait()
 		var exit *exec.ExitError
 		if err != nil && !errors.As(err, &exit) {
-			return 0, err
+			return nil, err
 		}
-		return cmd.ProcessState.Sys().(syscall.WaitStatus), nil
+		state := cmd.ProcessState
+		return &ending{state.Pid(), state.Sys().(syscall.WaitStatus), *state.SysUsage().(*syscall.Rusage)}, nil
 	}, nil
 }

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"mexec"
@@ -94,28 +92,26 @@ func (v *view) clear() {
 }
 
 // end says what is to be said of a build that is over, when no event comes any more.
-func (v *view) end(tool *exec.Cmd, ended time.Time) {
+func (v *view) end(args []string, tool *ending, ended time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.model.Close(ended)
 	total := monitor.Total{Name: v.build.name, Elapsed: ended.Sub(v.model.Began)}
 	total.Started, total.Lost = v.build.counts()
-	if u, ok := tool.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		total.Here = time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	}
+	total.Here = time.Duration(tool.usage.Utime.Nano() + tool.usage.Stime.Nano())
 	if !v.build.options.quiet {
 		for _, line := range v.model.Summary(total) {
 			fmt.Fprintln(v.build.stderr, line)
 		}
 	}
 	dir, _ := os.Getwd()
-	command := strings.Join(tool.Args, " ")
+	command := strings.Join(args, " ")
 	err := fill(v.report, func(w io.Writer) error { return v.model.Report(w, total, command, dir) })
 	err = cmp.Or(err, fill(v.trace, func(w io.Writer) error { return v.model.Trace(w, total) }))
 	if err != nil {
 		fmt.Fprintf(v.build.stderr, "%s: %v\n", v.build.name, err) // the status stays the tool's
 	}
-	if tool.ProcessState.Success() && total.Elapsed >= time.Second && v.model.Ended > 0 {
+	if tool.status == 0 && total.Elapsed >= time.Second && v.model.Ended > 0 {
 		record(v.past, monitor.Expect{Commands: v.model.Ended, Elapsed: total.Elapsed, CPU: v.model.CPU(total)})
 	}
 }

@@ -3,7 +3,6 @@ package drive
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"mexec"
@@ -28,7 +27,7 @@ const (
 const look = 200 * time.Millisecond
 
 // watch hands what happens to the build to its sinks until it is stopped, with the end of the tool; stop waits for the ends of what has ended.
-func (b *build) watch(sinks ...sink) (stop func(tool *os.ProcessState)) {
+func (b *build) watch(sinks ...sink) (stop func(tool *ending)) {
 	nodes := b.getenv("NODES")
 	if _, err := place.ParseNodes(nodes); err != nil {
 		nodes = "" // each command will say so
@@ -42,7 +41,7 @@ func (b *build) watch(sinks ...sink) (stop func(tool *os.ProcessState)) {
 			}
 		}
 	}
-	var tool *os.ProcessState
+	var tool *ending
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -59,7 +58,7 @@ func (b *build) watch(sinks ...sink) (stop func(tool *os.ProcessState)) {
 		}
 		tell(b.kept(tool))
 	}()
-	return func(end *os.ProcessState) {
+	return func(end *ending) {
 		tool = end
 		cancel()
 		<-done
@@ -67,13 +66,13 @@ func (b *build) watch(sinks ...sink) (stop func(tool *os.ProcessState)) {
 }
 
 // kept is what the drivers have told since the last time; with the tool's end it is the last time.
-func (b *build) kept(tool *os.ProcessState) []mexec.Event {
+func (b *build) kept(tool *ending) []mexec.Event {
 	if b.journal == nil {
 		return nil
 	}
 	events := b.journal.Read(tool != nil)
 	if tool != nil {
-		events = append(events, b.journal.Tool(tool, time.Now()))
+		events = append(events, b.journal.Tool(tool.pid, tool.status, tool.usage, time.Now()))
 		if n := b.journal.Gaps(); n > 0 {
 			events = append(events, mexec.Event{Kind: mexec.Gap, At: time.Now(), Source: journalSource, Why: fmt.Sprint(n, " records were lost")})
 		}

@@ -90,13 +90,9 @@ func (j *Journal) Read(last bool) []mexec.Event {
 }
 
 // Tool is the end of the tool, which is this process's own child. It comes after the last Read.
-func (j *Journal) Tool(end *os.ProcessState, at time.Time) mexec.Event {
-	u := mexec.Usage{User: end.UserTime(), System: end.SystemTime()}
-	if r, ok := end.SysUsage().(*syscall.Rusage); ok {
-		u.MaxRSS = r.Maxrss
-	}
-	s, _ := end.Sys().(syscall.WaitStatus)
-	return mexec.Event{Kind: mexec.Reaped, At: at, PID: end.Pid(), Status: status(s), Usage: j.tree.ended(end.Pid(), os.Getpid(), u)}
+func (j *Journal) Tool(pid int, s syscall.WaitStatus, r syscall.Rusage, at time.Time) mexec.Event {
+	u := mexec.Usage{User: time.Duration(r.Utime.Nano()), System: time.Duration(r.Stime.Nano()), MaxRSS: r.Maxrss}
+	return mexec.Event{Kind: mexec.Reaped, At: at, PID: pid, Status: status(s), Usage: j.tree.ended(pid, os.Getpid(), u)}
 }
 
 // Gaps is how many records are known to be lost.
