@@ -62,7 +62,7 @@ type heard []mexec.Event
 
 func (h *heard) Events(events []mexec.Event) { *h = append(*h, events...) }
 
-// heard runs a tool alone on this node, in dir, and returns what was told of it, and what it and all below it have used.
+// hear runs a tool alone on this node, in dir, and returns what was told of it, and what it and all below it have used.
 func hear(t *testing.T, dir, tool string, equip func(*exec.Cmd), args ...string) (heard, time.Duration) {
 	t.Helper()
 	install(t)
@@ -102,10 +102,11 @@ func (h heard) end(t *testing.T, pid int) mexec.Event {
 	return found
 }
 
+// find finds an event of a command; kind "" is any.
 func (h heard) find(t *testing.T, kind mexec.EventKind, command string) mexec.Event {
 	t.Helper()
 	for _, e := range h {
-		if e.Kind == kind && strings.Contains(e.Command, command) {
+		if (e.Kind == kind || kind == "") && strings.Contains(e.Command, command) {
 			return e
 		}
 	}
@@ -138,7 +139,8 @@ func burnt(t *testing.T, name string) time.Duration {
 	return time.Duration(n)
 }
 
-// Each command here is the driver's child, and the daemon hears nothing of what it has used.
+// Each command here is the driver's child, and the daemon hears nothing of what it has used. With a fifo for a jobserver (make 4.4) nobody can tell
+// what is marked +: it travels then.
 func TestWhatRanHereIsToldExactly(t *testing.T) {
 	dir := t.TempDir()
 	exe, _ := os.Executable()
@@ -169,13 +171,13 @@ nested: ; : a shell; (: and its copy; $(MAKE) -s -f sub); :
 	}{
 		{mexec.Received, "burn 300ms placed", "placed", ""},
 		{mexec.Received, "burn 200ms deep", "deep", ""},
-		{mexec.Kept, "burn 150ms plus", "plus", "recursive: starts a make, or is marked +"},
-		{mexec.Kept, "burn 110ms deeper", "deeper", "recursive: starts a make, or is marked +"},
+		{"", "burn 150ms plus", "plus", ""},
+		{"", "burn 110ms deeper", "deeper", ""},
 		{mexec.Kept, "burn 100ms function", "function", "$(shell)"},
 	} {
 		e := h.find(t, c.kind, c.command)
 		u := h.end(t, e.PID).Usage
-		if want := burnt(t, filepath.Join(dir, c.file)); !near(u.User+u.System, want) || u.MaxRSS == 0 || e.Why != c.why {
+		if want := burnt(t, filepath.Join(dir, c.file)); !near(u.User+u.System, want) || u.MaxRSS == 0 || c.kind != "" && e.Why != c.why {
 			t.Errorf("%+v has used %+v, not %v", e, u, want)
 		}
 	}
