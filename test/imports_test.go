@@ -27,6 +27,7 @@ var core = map[string][]string{
 	"mexec/internal/ledger":  {"mexec"},
 	"mexec/internal/monitor": {"mexec"},
 	"mexec/internal/place":   {"mexec"},
+	"mexec/internal/repeat":  {},
 	"mexec/internal/wire":    {"mexec", "mexec/internal/wire/mexecpb"},
 }
 
