@@ -121,6 +121,7 @@ bool describe(struct job *job)
 	h->path_len = strlen(job->path);
 	h->nodes_len = strlen(job->nodes);
 	h->build_len = strlen(job->build);
+	h->repeat_len = strlen(job->repeat);
 	h->strings_len = strings(job->argv, &h->argc);
 	h->strings_len += strings(job->env, &h->envc);
 	program(job);

@@ -75,8 +75,8 @@ static void put_strings(struct outbox *o, char *const *list)
 bool send_exec(int connection, const struct job *job, const int *fds, int count)
 {
 	const struct exec_head *h = &job->head;
-	uint64_t length = sizeof(*h) + 4ull * h->ngroups + 4ull * h->ndescriptors + h->cwd_len + h->path_len + h->nodes_len + h->build_len + 4 +
-			  h->strings_len;
+	uint64_t length = sizeof(*h) + 4ull * h->ngroups + 4ull * h->ndescriptors + h->cwd_len + h->path_len + h->nodes_len + h->build_len +
+			  h->repeat_len + 5 + h->strings_len;
 	if (length > FRAME_MAX_EXEC)
 		return false;
 	struct frame f = {FRAME_MAGIC, FRAME_VERSION, FRAME_EXEC, length};
@@ -89,6 +89,7 @@ bool send_exec(int connection, const struct job *job, const int *fds, int count)
 	put(&o, job->path, h->path_len + 1);
 	put(&o, job->nodes, h->nodes_len + 1);
 	put(&o, job->build, h->build_len + 1);
+	put(&o, job->repeat, h->repeat_len + 1);
 	put_strings(&o, job->argv);
 	put_strings(&o, job->env);
 	flush(&o);

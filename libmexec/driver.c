@@ -1,8 +1,8 @@
-// What mpmake and mprun tell us past the tool: MEXEC_DRIVER=BUILD:STUB:FALLBACK, MEXEC_POLICY and MEXEC_JOURNAL, beside our entry in
-// LD_PRELOAD.
+// What mpmake and mprun tell us past the tool: MEXEC_DRIVER=BUILD:STUB:FALLBACK, MEXEC_POLICY, MEXEC_JOURNAL and MEXEC_REPEAT, beside our
+// entry in LD_PRELOAD.
 //
-// All end here. The command must see the environment that it would have had without us, and a program that it starts must not
-// load a library that has nothing to do there.
+// All end here, but for MEXEC_RERUN, which is the user's: what he said holds for builds that a command starts in its turn. The command must
+// see the environment that it would have had without us, and a program that it starts must not load a library that has nothing to do there.
 #include <string.h>
 
 #include "stub.h"
@@ -43,13 +43,30 @@ static void leave_list(char *list)
 	}
 }
 
+// Whether an entry is one of ours. What it says that the command's daemon must know is noted.
+static bool is_ours(const char *entry, struct driver *d)
+{
+	if (strncmp(entry, "MEXEC_", 6) != 0)
+		return false;
+	entry += 6;
+	if (strncmp(entry, "REPEAT=", 7) == 0) {
+		d->repeat = entry + 7;
+		return true;
+	}
+	return strncmp(entry, "DRIVER=", 7) == 0 || strncmp(entry, "POLICY=", 7) == 0 || strncmp(entry, "JOURNAL=", 8) == 0;
+}
+
 struct driver read_driver(char **env)
 {
-	struct driver d = {false, "", ""};
+	struct driver d = {.build = "", .fallback = "", .repeat = ""};
 	char *value = getenv_in(env, "MEXEC_DRIVER");
 	if (value == NULL)
 		return d;
 	d.present = true;
+	d.rerun = EXEC_RERUN_SAFE;
+	const char *rerun = getenv_in(env, "MEXEC_RERUN");
+	if (rerun != NULL)
+		rerun_flags(rerun, &d.rerun);
 	d.build = value;
 	// The variable is about to go, so its colons can become the ends of strings.
 	char *colon = strchr(value, ':');
@@ -62,8 +79,7 @@ struct driver read_driver(char **env)
 
 	char **to = env;
 	for (char **from = env; *from != NULL; from++) {
-		if (strncmp(*from, "MEXEC_DRIVER=", 13) == 0 || strncmp(*from, "MEXEC_POLICY=", 13) == 0 ||
-		    strncmp(*from, "MEXEC_JOURNAL=", 14) == 0)
+		if (is_ours(*from, &d))
 			continue;
 		if (strncmp(*from, "LD_PRELOAD=", 11) == 0) {
 			char *list = *from + 11;

@@ -43,6 +43,8 @@ enum exec_flags {
 	EXEC_NO_STDIN = 2,
 	EXEC_NO_NEW_PRIVS = 4,
 	EXEC_DRIVER = 8,
+	EXEC_RERUN_SAFE = 16,
+	EXEC_RERUN_ALWAYS = 32,
 };
 
 enum {
@@ -101,8 +103,10 @@ struct exec_head {
 	uint16_t special;
 	uint32_t ndescriptors; // above 2, their numbers follow the groups
 	uint32_t unsent;       // so many are open above 2, and that is too many
+	uint32_t repeat_len;
+	uint32_t zero;
 };
-_Static_assert(sizeof(struct exec_head) == 480, "the exec body's fixed part is 480 bytes");
+_Static_assert(sizeof(struct exec_head) == 488, "the exec body's fixed part is 488 bytes");
 
 enum stage_flags {
 	STAGE_SET_IDS = 1,

@@ -14,6 +14,7 @@ static const char help[] =
 	"  -p           CMD is a pathname: do not look for it along PATH\n"
 	"  -v           say on stderr where CMD runs and why\n"
 	"  --no-stdin   let CMD read end of file\n"
+	"  --rerun=MODE run CMD again where its node is lost: never (default), safe, always\n"
 	"  -h, --help   this text\n"
 	"  --version    the version\n"
 	"  --           end of the options\n"
@@ -33,10 +34,28 @@ static _Noreturn void refuse(const char *what, const char *option)
 	_exit(STATUS_USAGE);
 }
 
+bool rerun_flags(const char *word, uint32_t *flags)
+{
+	if (strcmp(word, "never") == 0)
+		*flags = 0;
+	else if (strcmp(word, "safe") == 0)
+		*flags = EXEC_RERUN_SAFE;
+	else if (strcmp(word, "always") == 0)
+		*flags = EXEC_RERUN_ALWAYS;
+	else
+		return false;
+	return true;
+}
+
 static void long_option(struct options *o, const char *option)
 {
+	static const char rerun[] = "--rerun=";
 	if (strcmp(option, "--no-stdin") == 0) {
 		o->no_stdin = true;
+	} else if (strncmp(option, rerun, sizeof(rerun) - 1) == 0) {
+		if (!rerun_flags(option + sizeof(rerun) - 1, &o->rerun))
+			refuse("not never, safe or always: ", option);
+		o->chosen = true;
 	} else if (strcmp(option, "--help") == 0) {
 		static char text[sizeof(usage) + sizeof(help)];
 		memcpy(text, usage, sizeof(usage) - 1);

@@ -183,7 +183,7 @@ static int parse(struct stage *s, char *frame)
 		return -1;
 	at += exec->head_len + numbers;
 	if (!(s->cwd = text(&at, end, exec->cwd_len)) || !(s->path = text(&at, end, exec->path_len)) ||
-	    !text(&at, end, exec->nodes_len) || !text(&at, end, exec->build_len))
+	    !text(&at, end, exec->nodes_len) || !text(&at, end, exec->build_len) || !text(&at, end, exec->repeat_len))
 		return -1;
 	if ((uint64_t)(end - at) != exec->strings_len || (uint64_t)exec->argc + exec->envc > exec->strings_len)
 		return -1;

@@ -87,6 +87,7 @@ int main(int argc, char **argv, char **env)
 	job.env = env;
 	job.nodes = nodes != NULL ? nodes : "";
 	job.build = d.build;
+	job.repeat = d.repeat;
 	job.verbose = o.verbose;
 	job.pathname = o.pathname;
 	if (o.argv0 != NULL)
@@ -100,7 +101,8 @@ int main(int argc, char **argv, char **env)
 	if (err != 0)
 		cannot_run(job.name, err);
 
-	job.head.flags = (o.verbose ? EXEC_VERBOSE : 0) | (o.no_stdin ? EXEC_NO_STDIN : 0) | (d.present ? EXEC_DRIVER : 0);
+	job.head.flags = (o.verbose ? EXEC_VERBOSE : 0) | (o.no_stdin ? EXEC_NO_STDIN : 0) | (d.present ? EXEC_DRIVER : 0) |
+			 (o.chosen ? o.rerun : d.rerun);
 	const char *why = offer_to_all(&job, d.fallback);
 	if (o.verbose)
 		say("mexec: here: ", why, NULL);

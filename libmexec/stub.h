@@ -36,6 +36,8 @@ enum {
 struct options {
 	const char *nodes; // NULL: not given
 	const char *argv0; // NULL: the command's own name
+	uint32_t rerun;    // EXEC_RERUN_*, or 0: never
+	bool chosen;       // rerun was given
 	bool verbose;
 	bool no_stdin;
 	bool pathname; // CMD is a pathname: no PATH search
@@ -49,9 +51,14 @@ struct driver {
 	bool present;
 	const char *build;    // "" = none
 	const char *fallback; // socket to try last, "" = none
+	uint32_t rerun;       // as in options
+	const char *repeat;   // programs that may run twice, "" = none
 };
 
-// read_driver takes MEXEC_DRIVER and our own LD_PRELOAD entry out of env: in place, so nothing is copied and nothing else moves.
+// rerun_flags reads a word of --rerun. False: it is none of them.
+bool rerun_flags(const char *word, uint32_t *flags);
+
+// read_driver takes MEXEC_DRIVER, what belongs to it and our own LD_PRELOAD entry out of env: in place, so nothing is copied and nothing else moves.
 struct driver read_driver(char **env);
 
 struct job {
@@ -59,7 +66,7 @@ struct job {
 	const char *path; // what execve gets
 	char **argv;
 	char **env;
-	const char *nodes, *build;
+	const char *nodes, *build, *repeat;
 	bool verbose;
 	bool pathname;
 	struct stat program; // the file at path

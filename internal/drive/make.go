@@ -23,10 +23,15 @@ func Make(args []string, environ []string, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "mpmake: %v (install GNU make, or name one in MEXEC_MAKE)\n", err)
 		return 2 // as make itself when it can't go on
 	}
+	rerun, err := b.rerun()
+	if err != nil {
+		fmt.Fprintln(stderr, "mpmake:", err)
+		return 2
+	}
 	b.follow(make, escape(make), nil, filepath.Base(make))
 	status, err := b.run(make, "make", func(cmd *exec.Cmd, n func() int) error {
 		makeJobs(cmd, n)
-		return nil
+		return rerun.tell(cmd)
 	})
 	if err != nil {
 		fmt.Fprintln(stderr, "mpmake:", err)

@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"mexec/internal/repeat"
 )
 
 // options are ours. Everything else on a command line is the tool's.
 type options struct {
 	quiet         bool
 	report, trace string // files; empty: none
+	rerun         string // a repeat.Mode; empty: nothing was said
 	explain       bool
 	help, version bool
 }
@@ -36,6 +39,7 @@ var table = []option{
 	{"quiet", "", "MEXEC_QUIET", shared, func(o *options, _ string) error { o.quiet = true; return nil }},
 	{"report", "FILE", "MEXEC_REPORT", ours, func(o *options, v string) error { o.report = v; return nil }},
 	{"trace", "FILE", "MEXEC_TRACE", ours, func(o *options, v string) error { o.trace = v; return nil }},
+	{"rerun", "MODE", rerunVariable, ours, func(o *options, v string) error { o.rerun = v; _, err := repeat.ParseMode(v); return err }},
 	{"explain", "", "", makes, func(o *options, _ string) error { o.explain = true; return nil }},
 	{"help", "", "", makes, func(o *options, _ string) error { o.help = true; return nil }},
 	{"version", "", "", makes, func(o *options, _ string) error { o.version = true; return nil }},

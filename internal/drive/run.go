@@ -13,7 +13,7 @@ import (
 	"mexec/internal/policy"
 )
 
-const usage = `usage: mprun [--quiet] [--report FILE] [--trace FILE] [--explain] [--] TOOL [ARG...]
+const usage = `usage: mprun [--quiet] [--report FILE] [--trace FILE] [--rerun MODE] [--explain] [--] TOOL [ARG...]
 
 Runs a build, test or batch tool here, and what it starts on the best nodes of the cluster: ninja, cmake --build, ctest, make, scons, cargo, xargs -P,
 GNU parallel, a shell script with &. What a file says of the programs that are to stay here is in mprun(1).
@@ -21,6 +21,8 @@ GNU parallel, a shell script with &. What a file says of the programs that are t
   --quiet        show nothing while it runs, and say nothing after it
   --report FILE  write a page about the build: where each command ran, what it waited for, what it cost
   --trace FILE   write the same for Perfetto, in Chrome's trace event format
+  --rerun MODE   what becomes of a command whose node is lost: never, it is a loss; safe (default), it runs again if two runs can't be told
+                 from one; always, it runs again
   --explain      say what would travel and why, and how many jobs TOOL is told; start nothing
   --help         this
   --version      the version
@@ -64,8 +66,10 @@ func Run(args []string, environ []string, stdout, stderr io.Writer) int {
 	}
 	escapes := escape(path)
 	b := &build{name: "mprun", args: args[1:], environ: environ, stderr: stderr, options: o}
+	rerun := rerun{o.rerun, rules}
 	if o.explain {
 		b.explain(stdout, path, args[0], rules, escapes)
+		rerun.explain(stdout)
 		return 0
 	}
 	b.follow(path, escapes, rules, "")
@@ -76,7 +80,7 @@ func Run(args []string, environ []string, stdout, stderr io.Writer) int {
 	status, err := b.run(path, args[0], func(cmd *exec.Cmd, n func() int) error {
 		cmd.Env = set(cmd.Env, "MEXEC_POLICY", text)
 		tellJobs(cmd, filepath.Base(path), n)
-		return nil
+		return rerun.tell(cmd)
 	})
 	if err != nil {
 		return fail(125, err)

@@ -21,6 +21,7 @@ type file struct {
 	Local  []string // stays on this node
 	Drive  []string // stays, and what it starts travels
 	Travel []string // travels, though a weaker file says otherwise
+	Repeat []string // may run twice
 }
 
 // Load reads the project's file, looked for in dir and then in each directory above, and the machine's. Neither needs to exist. An error is one
@@ -60,13 +61,13 @@ func read(name string) (Policy, error) {
 		return nil, fmt.Errorf("policy %s: %w", name, err)
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, fmt.Errorf("policy %s: %s: no such setting; there are local, drive and travel", name, unknown[0])
+		return nil, fmt.Errorf("policy %s: %s: no such setting; there are local, drive, travel and repeat", name, unknown[0])
 	}
 	var p Policy
 	for _, list := range []struct {
 		verdict  Verdict
 		patterns []string
-	}{{Travels, f.Travel}, {Drives, f.Drive}, {Stays, f.Local}} {
+	}{{Travels, f.Travel}, {Drives, f.Drive}, {Stays, f.Local}, {Repeats, f.Repeat}} {
 		for _, pattern := range list.patterns {
 			if pattern == "" || strings.ContainsAny(pattern, "/ \t\n\x00") {
 				return nil, fmt.Errorf("policy %s: %q: a pattern is a program's name without its directory, where * stands for any text", name, pattern)

@@ -1,7 +1,7 @@
-// Package policy says which of the programs that a tool starts travel.
+// Package policy says which of the programs that a tool starts travel, and which of them may run twice where their node is lost.
 //
 // It is a list of rules, and the first that matches a program counts: those of the project, of the machine, and ours, in this order. What no rule
-// matches travels. Nobody has to write one: ours keep here what takes less time than sending it, and the tools that start others themselves.
+// matches travels. What may run twice is a matter of its own, and so are its rules. Nobody has to write one: ours keep here what takes less time than sending it, and the tools that start others themselves.
 //
 // Pure but for Load. The preload shim has the same decision in C (libmexec/policy.c) and reads what Encode writes; a test compares the two.
 package policy
@@ -19,6 +19,8 @@ const (
 	Travels Verdict = '+'
 	Stays   Verdict = '-'
 	Drives  Verdict = '@' // it stays, and what it starts travels
+
+	Repeats Verdict = '2' // two runs of it leave what one leaves; of where it runs this says nothing
 )
 
 // Rule is for programs whose name matches.
@@ -54,18 +56,45 @@ func Own() Policy {
 // Decide finds the rule for a program's name.
 func (p Policy) Decide(name string) (Rule, bool) {
 	for _, r := range p {
-		if matches(r.Pattern, name) {
+		if r.Verdict != Repeats && matches(r.Pattern, name) {
 			return r, true
 		}
 	}
 	return Rule{Verdict: Travels}, false
 }
 
+// Repeat is MEXEC_REPEAT: the patterns of the programs that may run twice, blanks between.
+func (p Policy) Repeat() (string, error) {
+	var patterns []string
+	for _, r := range p {
+		if r.Verdict == Repeats {
+			patterns = append(patterns, r.Pattern)
+		}
+	}
+	text := strings.Join(patterns, " ")
+	if len(text) > longest {
+		return "", fmt.Errorf("policy: its patterns for repeat are %d bytes long, more than %d: use fewer, with a *", len(text), longest)
+	}
+	return text, nil
+}
+
+// InList says whether a name matches one of the patterns of a list that Repeat made.
+func InList(list, name string) bool {
+	for pattern := range strings.FieldsSeq(list) {
+		if matches(pattern, name) {
+			return true
+		}
+	}
+	return false
+}
+
 // Encode is MEXEC_POLICY for the children of the process parent.
 func (p Policy) Encode(parent int) (string, error) {
 	text := fmt.Append(nil, parent)
 	for _, r := range p {
-		text = append(append(text, ' ', byte(r.Verdict)), r.Pattern...)
+		if r.Verdict != Repeats {
+			text = append(append(text, ' ', byte(r.Verdict)), r.Pattern...)
+		}
 	}
 	if len(text) > longest {
 		return "", fmt.Errorf("policy: its %d patterns are %d bytes long, more than %d: use fewer, with a *", len(p), len(text), longest)

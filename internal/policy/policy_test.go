@@ -49,6 +49,38 @@ func TestTheProjectIsStrongerThanTheMachineAndBothThanUs(t *testing.T) {
 	}
 }
 
+func TestWhatMayRunTwiceSaysNothingOfWhereItRuns(t *testing.T) {
+	dir := t.TempDir()
+	machine := filepath.Join(dir, "policy.toml")
+	write(t, machine, `repeat = ["rm", "moc*"]`)
+	write(t, filepath.Join(dir, Project), `repeat = ["protoc"]`+"\n"+`local = ["moc-old"]`)
+	p, err := Load(dir, machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, _ := p.Decide("rm"); r != (Rule{Stays, "rm", "built in"}) {
+		t.Errorf("rm: %v", r)
+	}
+	if r, ok := p.Decide("protoc"); ok {
+		t.Errorf("protoc: %v", r)
+	}
+	if text, err := p.Encode(1); err != nil || strings.Contains(text, "protoc") || strings.Contains(text, "moc*") {
+		t.Errorf("%q, %v", text, err)
+	}
+	text, err := p.Repeat()
+	if err != nil || text != "protoc rm moc*" {
+		t.Errorf("%q, %v", text, err)
+	}
+	for name, want := range map[string]bool{"protoc": true, "moc": true, "moc-old": true, "rm": true, "protoc-c": false, "": false} {
+		if InList(text, name) != want {
+			t.Errorf("%s: %v", name, !want)
+		}
+	}
+	if InList("", "") {
+		t.Error("an empty list has a name in it")
+	}
+}
+
 func TestNoFileIsNoError(t *testing.T) {
 	p, err := Load(t.TempDir(), "/nonexistent/policy.toml")
 	if err != nil || len(p) != len(Own()) {
@@ -59,7 +91,7 @@ func TestNoFileIsNoError(t *testing.T) {
 func TestABadFileIsOneLineThatSaysWhere(t *testing.T) {
 	for text, want := range map[string]string{
 		"local = [":         ":1: ",
-		"locals = ['x']":    "locals: no such setting; there are local, drive and travel",
+		"locals = ['x']":    "locals: no such setting; there are local, drive, travel and repeat",
 		"local = ['a b']":   "\"a b\": a pattern is a program's name without its directory, where * stands for any text",
 		"local = ['bin/x']": "\"bin/x\": a pattern is",
 		"local = ['']":      "\"\": a pattern is",

@@ -14,10 +14,14 @@ const (
 	NoStdin    = 2
 	NoNewPrivs = 4
 	Driver     = 8
+
+	// What is done where the job's node is lost; with neither it is not run again.
+	RerunSafe   = 16
+	RerunAlways = 32
 )
 
 const (
-	headLen  = 480
+	headLen  = 488
 	rlimits  = 16
 	maxLists = 1 << 16 // more groups than NGROUPS_MAX are not from a stub
 
@@ -88,6 +92,7 @@ type ExecBody struct {
 	Unsent            uint32   // so many are open above 2, and none came because that is too many
 	Cwd, Path         []byte
 	Nodes, Build      []byte
+	Repeat            []byte // names of programs that the policy calls repeatable, blanks between
 	Argc, Envc        int
 	Argv, Env         []byte // strings, each with its NUL
 }
@@ -134,8 +139,8 @@ func ParseExec(body []byte) (*ExecBody, error) {
 	p.Mtime = Time{int64(c.u64()), c.u32()}
 	p.Mode, p.FS = c.u32(), c.u64()
 	ngroups, argc, envc := c.u32(), c.u32(), c.u32()
-	var lens [4]uint32
-	for i := range lens {
+	var lens [5]uint32
+	for i := range lens[:4] {
 		lens[i] = c.u32()
 	}
 	strs := c.u32()
@@ -149,6 +154,7 @@ func ParseExec(body []byte) (*ExecBody, error) {
 	s.CPUs, e.Special = c.u16(), c.u16()
 	descriptors := c.u32()
 	e.Unsent = c.u32()
+	lens[4] = c.u32()
 
 	rest := body[head:]
 	if ngroups > maxLists || descriptors > MaxDescriptors || uint64(len(rest)) < 4*(uint64(ngroups)+uint64(descriptors)) {
@@ -161,7 +167,7 @@ func ParseExec(body []byte) (*ExecBody, error) {
 			return nil, errors.New("exec body: the descriptors are not numbers above 2 in their order")
 		}
 	}
-	for i, to := range []*[]byte{&e.Cwd, &e.Path, &e.Nodes, &e.Build} {
+	for i, to := range []*[]byte{&e.Cwd, &e.Path, &e.Nodes, &e.Build, &e.Repeat} {
 		s, r, err := cutString(rest, lens[i])
 		if err != nil {
 			return nil, err
@@ -297,10 +303,10 @@ func (e *ExecBody) Append(dst []byte) []byte {
 	u32(s.Personality, s.TimerSlack)
 	dst = le.AppendUint16(dst, s.CPUs)
 	dst = le.AppendUint16(dst, e.Special)
-	u32(uint32(len(e.Descriptors)), e.Unsent)
+	u32(uint32(len(e.Descriptors)), e.Unsent, uint32(len(e.Repeat)), 0)
 	u32(e.Groups...)
 	u32(e.Descriptors...)
-	for _, s := range [][]byte{e.Cwd, e.Path, e.Nodes, e.Build} {
+	for _, s := range [][]byte{e.Cwd, e.Path, e.Nodes, e.Build, e.Repeat} {
 		dst = append(append(dst, s...), 0)
 	}
 	dst = append(dst, e.Argv...)

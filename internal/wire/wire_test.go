@@ -10,7 +10,7 @@ import (
 
 func example() *ExecBody {
 	e := &ExecBody{
-		Flags: Verbose | Driver, FDs: 7, Umask: 0o27, Nice: -3, Pgid: 77, Ppid: 76,
+		Flags: Verbose | Driver | RerunSafe, FDs: 7, Umask: 0o27, Nice: -3, Pgid: 77, Ppid: 76,
 		SigIgn: 1 << 12, SigBlk: 1 << 63,
 		UID: [3]uint32{1000, 1000, 1000}, GID: [3]uint32{100, 100, 100},
 		Dir:        Directory{Dev: 1, Ino: 2, Ctime: Time{3, 4}, Taken: Time{5, 6}, FS: 0x6969},
@@ -18,7 +18,7 @@ func example() *ExecBody {
 		Sched:      Scheduling{Policy: 3, ResetOnFork: true, IOPrio: 0x4003, OOMScoreAdj: -17, Personality: 0x40000, TimerSlack: 60000, CPUs: 2},
 		Securebits: 1,
 		Groups:     []uint32{4, 24, 100}, Descriptors: []uint32{3, 63}, Unsent: 5,
-		Cwd: []byte("/src/a b"), Path: []byte("/usr/bin/cc"), Nodes: []byte("1-3,node[5-8]"), Build: []byte("b42"),
+		Cwd: []byte("/src/a b"), Path: []byte("/usr/bin/cc"), Nodes: []byte("1-3,node[5-8]"), Build: []byte("b42"), Repeat: []byte("protoc moc*"),
 		Argc: 3, Envc: 3,
 		Argv: Strings([]string{"cc", "", "-DX=\xff\xfe"}), Env: Strings([]string{"A=1", "no equals sign", "A=2"}),
 	}

@@ -54,7 +54,7 @@ TEST(attributes_are_what_execve_would_hand_on)
 	struct received *r = offered(LIST("mexec", "-n", "1-3,x", "true", "", "\xff\xfe"), LIST(SOCKET, "PATH=/nowhere:/usr/bin"),
 				     unusual);
 	struct exec_head *h = &r->head;
-	SAME(h->head_len, 480);
+	SAME(h->head_len, 488);
 	SAME(h->flags, EXEC_NO_NEW_PRIVS);
 	SAME(h->umask, 027);
 	SAME(h->nice, 5);

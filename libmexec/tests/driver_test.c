@@ -16,7 +16,8 @@ static void becomes(char *preload, const char *want)
 	answer_number(c, FRAME_EXITED, 0);
 	SAME(ended(pid), 0);
 	SAME_TEXT(r->build, "b42");
-	SAME(r->head.flags, EXEC_DRIVER);
+	SAME(r->head.flags, EXEC_DRIVER | EXEC_RERUN_SAFE);
+	SAME_TEXT(r->repeat, "");
 	int i = 0;
 	SAME_TEXT(r->env[i++], "A=1");
 	if (want != NULL)
@@ -50,6 +51,54 @@ TEST(a_command_executed_here_does_not_see_the_driver_either)
 				    NULL));
 	SAME(status, 0);
 	SAME_TEXT(contents("out"), "A=1\nno equals sign\nMEXEC_SOCKET=/nobody\nA=2\n");
+}
+
+static void reruns(char *option, char *variable, uint32_t want)
+{
+	int l = listen_at("sock");
+	pid_t pid = run_stub(LIST("mexec", option, "/bin/true"),
+			     LIST("MEXEC_REPEAT=protoc moc*", variable, "MEXEC_DRIVER=b42:/x/mexec:", "MEXEC_SOCKET=sock"), NULL);
+	int c = accept_at(l);
+	struct received *r = receive(c);
+	answer_number(c, FRAME_EXITED, 0);
+	SAME(ended(pid), 0);
+	SAME(r->head.flags & (EXEC_RERUN_SAFE | EXEC_RERUN_ALWAYS), want);
+	SAME_TEXT(r->repeat, "protoc moc*");
+	SAME_TEXT(r->env[0], variable); // the user's own
+	SAME_TEXT(r->env[1], "MEXEC_SOCKET=sock");
+	SAME(r->head.envc, 2);
+	close(l);
+	unlink("sock");
+}
+
+TEST(a_builds_commands_are_lost_as_the_option_or_the_variable_says)
+{
+	reruns("--", "A=1", EXEC_RERUN_SAFE);
+	reruns("--", "MEXEC_RERUN=never", 0);
+	reruns("--", "MEXEC_RERUN=safe", EXEC_RERUN_SAFE);
+	reruns("--", "MEXEC_RERUN=always", EXEC_RERUN_ALWAYS);
+	reruns("--", "MEXEC_RERUN=perhaps", EXEC_RERUN_SAFE);
+	reruns("--rerun=always", "MEXEC_RERUN=never", EXEC_RERUN_ALWAYS);
+	reruns("--rerun=never", "MEXEC_RERUN=always", 0);
+	reruns("--rerun=safe", "A=1", EXEC_RERUN_SAFE);
+}
+
+TEST(without_a_build_a_sent_command_is_never_run_again_but_by_option)
+{
+	static char *const options[] = {"--", "--rerun=safe", "--rerun=always"};
+	for (uint32_t i = 0; i < 3; i++) {
+		int l = listen_at("sock");
+		pid_t pid = run_stub(LIST("mexec", options[i], "/bin/true"), LIST("MEXEC_RERUN=always", "MEXEC_REPEAT=x", "MEXEC_SOCKET=sock"), NULL);
+		int c = accept_at(l);
+		struct received *r = receive(c);
+		answer_number(c, FRAME_EXITED, 0);
+		SAME(ended(pid), 0);
+		SAME(r->head.flags, i == 0 ? 0 : EXEC_RERUN_SAFE * i);
+		SAME_TEXT(r->repeat, "");
+		SAME(r->head.envc, 3);
+		close(l);
+		unlink("sock");
+	}
 }
 
 TEST(the_drivers_socket_is_the_last_one_tried)

@@ -2,10 +2,10 @@
 //
 // Integers are little-endian, strings end in NUL. The fixed values, as internal/wire's own example has them:
 //
-//	EXEC     flags VERBOSE|DRIVER, fds 7, umask 027, nice -3, pgid 77, ppid 76, sigign bit 12 (signal 13), sigblk bit 63
+//	EXEC     flags VERBOSE|DRIVER|RERUN_SAFE, fds 7, umask 027, nice -3, pgid 77, ppid 76, sigign bit 12 (signal 13), sigblk bit 63
 //	         (signal 64), uid 1000 three times, gid 100 three times, rlimit[i] = {i, 2^64-1}, dir dev 1 ino 2 ctime 3.4 s+ns
 //	         taken 5.6 fs 0x6969, prog dev 7 ino 8 size 9 mtime 10.11 mode 0100755 fs 0xef53, groups 4 24 100, descriptors 3 63, unsent 5, cwd "/src/a b",
-//	         path "/usr/bin/cc", nodes "1-3,node[5-8]", build "b42", policy 3 (batch), RT priority 0, reset on fork,
+//	         path "/usr/bin/cc", nodes "1-3,node[5-8]", build "b42", repeat "protoc moc*", policy 3 (batch), RT priority 0, reset on fork,
 //	         securebits 1, ioprio 0x4003 (best effort 3), oom_score_adj -17, personality 0x0040000, timer slack 60000, cpus 2, argv "cc" "" "-DX=\xff\xfe",
 //	         environment "A=1" "no equals sign" "A=2"
 //	SIGNAL   signal 20 (TSTP), scope 1
@@ -55,15 +55,16 @@ static int exec_frame(const char *dir, bool write_it)
 		.path = "/usr/bin/cc",
 		.nodes = "1-3,node[5-8]",
 		.build = "b42",
+		.repeat = "protoc moc*",
 		.cwd = "/src/a b",
 		.groups = {4, 24, 100},
 		.descriptors = {3, 63},
-		.head = {.head_len = 480, .flags = EXEC_VERBOSE | EXEC_DRIVER, .fds = 7, .umask = 027, .nice = -3, .pgid = 77, .ppid = 76,
+		.head = {.head_len = 488, .flags = EXEC_VERBOSE | EXEC_DRIVER | EXEC_RERUN_SAFE, .fds = 7, .umask = 027, .nice = -3, .pgid = 77, .ppid = 76,
 			 .sigign = 1 << 12, .sigblk = 1ull << 63, .uid = {1000, 1000, 1000}, .gid = {100, 100, 100},
 			 .dir_dev = 1, .dir_ino = 2, .dir_ctime_sec = 3, .dir_ctime_nsec = 4, .dir_taken_sec = 5, .dir_taken_nsec = 6,
 			 .dir_fs = 0x6969, .prog_dev = 7, .prog_ino = 8, .prog_size = 9, .prog_mtime_sec = 10, .prog_mtime_nsec = 11,
 			 .prog_mode = 0100755, .prog_fs = 0xef53, .ngroups = 3, .argc = 3, .envc = 3, .cwd_len = 8, .path_len = 11,
-			 .nodes_len = 13, .build_len = 3, .strings_len = 3 + 1 + 7 + 4 + 15 + 4, .sched_policy = 3, .sched_flags = EXEC_RESET_ON_FORK,
+			 .nodes_len = 13, .build_len = 3, .repeat_len = 11, .strings_len = 3 + 1 + 7 + 4 + 15 + 4, .sched_policy = 3, .sched_flags = EXEC_RESET_ON_FORK,
 			 .securebits = 1, .ioprio = 0x4003, .oom_score_adj = -17, .personality = 0x40000, .timer_slack = 60000, .cpus = 2, .ndescriptors = 2, .unsent = 5},
 	};
 	char *argv[] = {"cc", "", "-DX=\xff\xfe", NULL}, *env[] = {"A=1", "no equals sign", "A=2", NULL};

@@ -164,6 +164,7 @@ struct received *receive(int connection)
 	r->path = cut(&at, end, r->head.path_len);
 	r->nodes = cut(&at, end, r->head.nodes_len);
 	r->build = cut(&at, end, r->head.build_len);
+	r->repeat = cut(&at, end, r->head.repeat_len);
 	SAME(end - at, r->head.strings_len);
 	r->argv = cut_list(&at, end, r->head.argc);
 	r->env = cut_list(&at, end, r->head.envc);

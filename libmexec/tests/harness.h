@@ -67,7 +67,7 @@ bool holds_signals(pid_t pid); // the job is on its way to the daemon
 struct received {
 	struct exec_head head;
 	const uint32_t *groups, *descriptors;
-	const char *cwd, *path, *nodes, *build;
+	const char *cwd, *path, *nodes, *build, *repeat;
 	char **argv, **env;
 	int fds[3 + EXEC_DESCRIPTORS], nfds;
 	size_t length;
