@@ -9,7 +9,7 @@ const (
 	// Of a job, in this order. Only Waits may come more than once, and each Waits is followed by another Starts or by the end.
 	Received  EventKind = "received"  // Command, PID, Dir
 	Starts    EventKind = "starts"    // Node, Why: the point of no re-run; on this node PID is the program itself from here on
-	Waits     EventKind = "waits"     // Why: the node refused it, or lost it and it is to run again; nothing of it runs
+	Waits     EventKind = "waits"     // Why: the node refused it, or lost it and it is to run again
 	Ended     EventKind = "ended"     // Status, Usage; of a job on this node both are zero, see Reaped
 	Lost      EventKind = "lost"      // Why
 	Withdrawn EventKind = "withdrawn" // its caller went away before it started

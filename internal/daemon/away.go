@@ -33,7 +33,8 @@ func (c *caller) away(s place.Start) bool {
 	defer r.close()
 	start := r.start(s.Grant)
 	err = stream.Send(&mexecpb.Up{Start: start})
-	c.listen() // after Start is on its way: a goroutine's start is not for the command to wait for
+	c.listen()                      // after Start is on its way: a goroutine's start is not for the command to wait for
+	sent := !errors.Is(err, io.EOF) // gRPC's word for a stream that had failed before it took the message
 	if err == nil {
 		r.attach()
 		r.relayStdin(start.Stdio[0])
@@ -72,13 +73,23 @@ func (c *caller) away(s place.Start) bool {
 	case c.ctx.Err() != nil:
 		c.line.Status = mexec.Status{Signal: syscall.SIGKILL} // the caller is gone, and the job with it
 		p.ended(c.line, 0, 0)
+	case !sent:
+		p.refused(c.line, place.RefusedJob, l.Cause(err).Error())
+		return false
 	default:
 		if r.screen != nil {
 			r.screen.restore()
 		}
 		lost := &mexec.LostError{Job: c.line.ID, Node: s.Node, Cause: l.Cause(err)}
 		c.d.log.Warn(fmt.Sprintf("%s: %v", c.line.Command, lost))
-		c.fail(fmt.Sprintf("%s: lost on %s: %v", c.exec.Path, s.Node, lost.Cause))
+		why, again := r.again(s.Node)
+		if again {
+			return !c.rerun(l, lost, why)
+		}
+		if why != "" {
+			why = "; not run again: " + why
+		}
+		c.fail(fmt.Sprintf("%s: lost on %s: %v%s", c.exec.Path, s.Node, lost.Cause, why))
 		p.lost(c.line, lost.Cause)
 	}
 	return true
@@ -110,6 +121,9 @@ type remote struct {
 	stream mexecpb.Node_RunClient
 	sinks  [3]*relay.Sink
 	heard  bool
+	shown  bool // its caller has seen output of it
+	closed bool // it has closed or shut down a descriptor of its caller
+	halted bool // it is stopped
 	tokens tokens
 
 	sending sync.Mutex // a stream takes one Send at a time
@@ -174,6 +188,7 @@ func (r *remote) attach() {
 		r.up = r.screen.up
 	}
 	for _, s := range r.pending {
+		r.told = true
 		r.up(signalUp(s))
 	}
 	r.pending = nil
@@ -202,6 +217,7 @@ func (r *remote) receive() (*mexecpb.End, *mexecpb.Refused, error) {
 			r.heard = true
 			r.d.placer.running(r.line)
 		}
+		r.note(down)
 		if len(down.Out) > 0 {
 			r.link.Turns.Do(down.Order, func() { r.write(1, down.Out) })
 		}

@@ -41,6 +41,8 @@ type caller struct {
 	above  []int              // its descriptors above 2, as exec names them
 	routes []descriptor.Route // and how they travel
 	line   *ledger.Job
+	wish   place.Job
+	lostBy []mexec.NodeID // nodes that were lost with it
 
 	ctx    context.Context // ends when the stub is gone
 	cancel context.CancelFunc
@@ -52,6 +54,7 @@ type caller struct {
 	up      func(*mexecpb.Up) error
 	pending []wire.SignalBody // blocked by the caller, kept for the program
 	killed  syscall.Signal    // what ended a job that had not started
+	told    bool              // the program has got a signal that may mean more to it than to go on
 }
 
 // serve takes one connection from its first frame to its end.
@@ -129,7 +132,7 @@ func (c *caller) job() {
 	if g := c.d.ancestry.of(c.cred.PID, int(c.exec.Ppid), c.d.now()); g != 0 {
 		c.d.placer.lend(g)
 	}
-	wish := place.Job{
+	c.wish = place.Job{
 		Nodes: nodes, Here: c.mustStay(), UID: c.cred.UID,
 		Dir:  [2]uint64{c.exec.Dir.Dev, c.exec.Dir.Ino},
 		Prog: [2]uint64{c.exec.Prog.Dev, c.exec.Prog.Ino},
@@ -138,7 +141,7 @@ func (c *caller) job() {
 		c.d.adopted.Do(c.d.adopt)
 	}
 	line, placed := c.d.placer.submit(mexec.BuildID(c.exec.Build), c.exec.Command(120),
-		ledger.Caller{UID: c.cred.UID, PID: c.cred.PID, Dir: string(c.exec.Cwd)}, wish)
+		ledger.Caller{UID: c.cred.UID, PID: c.cred.PID, Dir: string(c.exec.Cwd)}, c.wish)
 	c.line = line
 	for {
 		start, ok := c.wait(placed)
@@ -268,12 +271,13 @@ func (c *caller) listen() {
 func (c *caller) signal(s wire.SignalBody) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	harmless := s.Number == syscall.SIGCONT || s.Number == syscall.SIGWINCH || s.Number == syscall.SIGURG || s.Number == syscall.SIGCHLD
 	if c.up != nil {
+		c.told = c.told || !harmless
 		c.up(signalUp(s))
 		return
 	}
-	switch s.Number {
-	case syscall.SIGCONT, syscall.SIGWINCH, syscall.SIGURG, syscall.SIGCHLD:
+	if harmless {
 		return
 	}
 	switch {

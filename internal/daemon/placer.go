@@ -162,6 +162,30 @@ func (p *placer) lost(j *ledger.Job, cause error) {
 	})
 }
 
+// missing notes that a job's node was lost, and that it is to run again.
+func (p *placer) missing(j *ledger.Job, cause string) {
+	p.with(func(now time.Time) {
+		j.Cause = cause
+		p.book.Set(j, ledger.Missing, now)
+		p.home.Ended(j.ID, 0, 0, now)
+	})
+}
+
+// again puts a job that was missing back among those that wait.
+func (p *placer) again(j *ledger.Job, job place.Job, lost []mexec.NodeID) {
+	p.with(func(now time.Time) {
+		p.book.Set(j, ledger.Received, now)
+		job.ID = j.ID
+		p.home.Again(job, lost, now)
+	})
+}
+
+func (p *placer) addr(node mexec.NodeID) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.addrs[node]
+}
+
 // withdrawn closes a job whose caller went away while it waited. A start that was on its way to it leaves its grant to others.
 func (p *placer) withdrawn(j *ledger.Job) {
 	p.with(func(now time.Time) {

@@ -32,6 +32,7 @@ type stream struct {
 	stop   context.CancelFunc
 	reader sync.WaitGroup
 	owner  sync.WaitGroup
+	read   int64 // of the caller's, in all; read after reader
 
 	mu   sync.Mutex // guards the rest, which is what has come
 	in   []byte
@@ -77,7 +78,7 @@ func (s *stream) start(ctx context.Context) {
 		s.reader.Add(1)
 		s.r.d.wg.Go(func() {
 			defer s.reader.Done()
-			pump(ctx, s.source, s.credit, make([]byte, relay.Page), func(b []byte, eof bool) error {
+			s.read = pump(ctx, s.source, s.credit, make([]byte, relay.Page), func(b []byte, eof bool) error {
 				return s.send(&mexecpb.Data{Bytes: b, Eof: eof})
 			})
 		})

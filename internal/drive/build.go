@@ -216,8 +216,8 @@ func end(status syscall.WaitStatus) int {
 	return 128 + int(s)
 }
 
-// counts is how many commands started on each node and how many were lost, by the books of the daemons that still have one.
-func (b *build) counts() (byNode map[mexec.NodeID]int, lost int) {
+// counts is how many commands started on each node, how many were lost and how many ran again, by the books of the daemons that still have one.
+func (b *build) counts() (byNode map[mexec.NodeID]int, lost, reruns int) {
 	ctx, cancel := context.WithTimeout(context.Background(), ask)
 	defer cancel()
 	byNode = map[mexec.NodeID]int{}
@@ -230,6 +230,7 @@ func (b *build) counts() (byNode map[mexec.NodeID]int, lost int) {
 			byNode[node] += n
 		}
 		lost += sums.Lost
+		reruns += sums.Reruns
 	}
-	return byNode, lost
+	return byNode, lost, reruns
 }

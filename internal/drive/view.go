@@ -97,7 +97,7 @@ func (v *view) end(args []string, tool *ending, ended time.Time) {
 	defer v.mu.Unlock()
 	v.model.Close(ended)
 	total := monitor.Total{Name: v.build.name, Elapsed: ended.Sub(v.model.Began)}
-	total.Started, total.Lost = v.build.counts()
+	total.Started, total.Lost, total.Reruns = v.build.counts()
 	total.Here = time.Duration(tool.usage.Utime.Nano() + tool.usage.Stime.Nano())
 	if !v.build.options.quiet {
 		for _, line := range v.model.Summary(total) {

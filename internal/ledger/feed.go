@@ -54,7 +54,7 @@ func (l *Ledger) tellState(j *Job, now time.Time) {
 		return
 	}
 	switch j.State {
-	case Received:
+	case Received, Missing:
 		l.tell(j, mexec.Event{Kind: mexec.Waits, Why: j.Cause}, now)
 	case Starting:
 		l.tell(j, j.starts(), now)

@@ -68,6 +68,20 @@ func TestAWatcherHearsEachChangeOfAJobOnceAndInOrder(t *testing.T) {
 	if got, want := told(l), "2 received ld; 2 starts n1 a slot; 2 lost silence; 3 received ar; 3 withdrawn"; got != want {
 		t.Errorf("told %q", got)
 	}
+	j = l.Enter("b", "cc", Caller{}, t0)
+	start("n1")
+	l.Set(j, Starting, t0)
+	j.Cause = "n1 was lost"
+	l.Set(j, Missing, t0)
+	if c := l.UnderWay("b"); len(c) != 2 || c[1].Event.Kind != mexec.Waits {
+		t.Errorf("%+v", c)
+	}
+	l.Set(j, Received, t0)
+	start("n2")
+	l.Set(j, Starting, t0)
+	if got, want := told(l), "4 received cc; 4 starts n1 a slot; 4 waits n1 was lost; 4 starts n2 a slot"; got != want {
+		t.Errorf("told %q", got)
+	}
 }
 
 func TestWhatNobodyWatchesLeavesNothing(t *testing.T) {

@@ -15,16 +15,17 @@ import (
 
 // State is where a job is in its life.
 //
-//	Received ──► Granted ──► Starting ──► Running ──► Ended
-//	 ▲  │         │   │       │  │  └──► Ended  └──► Lost
-//	 │  │         │   │       │  └──► Lost
+//	Received ──► Granted ──► Starting ──► Running ──► Ended, Lost or Missing
+//	 ▲  │         │   │       │  └──► Ended, Lost or Missing
 //	 └──┼─────────┘   │       │      refused, or the link went before Start was sent
 //	 ▲  │             │       │
-//	 └──┼─────────────┼───────┘      refused: nothing ran
-//	    └─────────────┴──► Withdrawn its caller went away first
+//	 ├──┼─────────────┼───────┘      refused: nothing ran
+//	 │  └─────────────┴──► Withdrawn its caller went away first
+//	 └── Missing ──► Ended           its caller went away; else it runs again
 //
 // A job waits in Received for a grant; the node is not known before there is one. What separates Granted from Starting is the
-// point of no re-run: Start has been sent. Before it, any failure puts the job back to Received.
+// point of no re-run: Start has been sent. Before it, any failure puts the job back to Received. After it only a job may come back there
+// that may run again though it was lost, and by way of Missing: there it is as long as its lost run may be alive.
 type State uint8
 
 const (
@@ -32,21 +33,23 @@ const (
 	Granted
 	Starting
 	Running
+	Missing
 	Ended
 	Lost
 	Withdrawn
 )
 
 func (s State) String() string {
-	return [...]string{"received", "granted", "starting", "running", "ended", "lost", "withdrawn"}[s]
+	return [...]string{"received", "granted", "starting", "running", "missing", "ended", "lost", "withdrawn"}[s]
 }
 
 // follows lists the states that may come after each.
 var follows = [Withdrawn + 1][]State{
 	Received: {Granted, Withdrawn},
 	Granted:  {Starting, Received, Withdrawn},
-	Starting: {Running, Ended, Lost, Received},
-	Running:  {Ended, Lost},
+	Starting: {Running, Missing, Ended, Lost, Received},
+	Running:  {Missing, Ended, Lost},
+	Missing:  {Received, Ended},
 }
 
 // Job is one line of the book. Status and Usage are written by whoever closes it, before that; the rest under the lock of whoever owns the book.
@@ -79,6 +82,7 @@ type Build struct {
 	ID       mexec.BuildID        `json:"id"`
 	Jobs     int                  `json:"jobs"` // received so far
 	Lost     int                  `json:"lost"`
+	Reruns   int                  `json:"reruns"`  // of lost jobs
 	ByNode   map[mexec.NodeID]int `json:"by_node"` // jobs that were started there
 	CPU      time.Duration        `json:"cpu_ns"`
 	Slowest  time.Duration        `json:"slowest_ns"`
@@ -130,8 +134,11 @@ func (l *Ledger) Set(j *Job, to State, now time.Time) {
 	}
 	switch to {
 	case Received:
-		if j.State == Starting {
+		if j.State == Starting || j.State == Missing {
 			l.count(j, -1, now)
+		}
+		if b := l.build(j.Build, now); b != nil && j.State == Missing {
+			b.Reruns++
 		}
 		j.Refusals = append(j.Refusals, j.Node)
 		j.Node = ""
@@ -142,8 +149,10 @@ func (l *Ledger) Set(j *Job, to State, now time.Time) {
 		j.Ended = now
 		l.close(j, to, now)
 	}
+	if j.State != Missing || to != Received { // that was told
+		defer l.tellState(j, now)
+	}
 	j.State = to
-	l.tellState(j, now)
 }
 
 // count counts a job where it starts. Not where it has ended: who asks after the last command of a build has ended must find it.

@@ -53,11 +53,22 @@ func TestBuildCountsEachJobOnceWhereItEnded(t *testing.T) {
 	l.Set(j, Starting, t0)
 	l.Set(j, Received, t0)
 	l.Set(j, Withdrawn, t0)
+	again := run(l, "b", "n4", Missing)
+	l.Set(again, Received, t0)
+	l.Set(again, Granted, t0)
+	again.Node = "n1"
+	l.Set(again, Starting, t0)
+	l.Set(again, Ended, t0)
+	l.Set(run(l, "b", "n4", Missing), Ended, t0)
 	b := l.Build("b")
+	if b.Reruns != 1 || b.ByNode["n4"] != 1 {
+		t.Errorf("%+v", b)
+	}
+	b.Jobs, b.ByNode["n1"] = b.Jobs-2, b.ByNode["n1"]-1
 	if b.Jobs != 3 || b.Lost != 1 || b.ByNode["n1"] != 1 || b.ByNode["n2"] != 2 || b.ByNode["n3"] != 0 {
 		t.Errorf("%+v", b)
 	}
-	if l.Open() != 0 || l.Total() != 5 {
+	if l.Open() != 0 || l.Total() != 7 {
 		t.Errorf("%d open of %d", l.Open(), l.Total())
 	}
 }

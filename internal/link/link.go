@@ -27,8 +27,8 @@ type Self struct {
 	Arch string
 }
 
-func (s Self) hello() *mexecpb.Hello {
-	return &mexecpb.Hello{Name: string(s.Name), Boot: s.Boot, Version: mexec.Version, Arch: s.Arch}
+func (s Self) hello(keepAlive time.Duration) *mexecpb.Hello {
+	return &mexecpb.Hello{Name: string(s.Name), Boot: s.Boot, Version: mexec.Version, Arch: s.Arch, KeepaliveMs: uint32(keepAlive.Milliseconds())}
 }
 
 const (

@@ -52,12 +52,13 @@ type Pool struct {
 
 	mu    sync.Mutex
 	links map[mexec.NodeID]*Link
+	tried map[mexec.NodeID]time.Time // when Successor has dialled
 }
 
 // NewPool returns a pool without links.
 func NewPool(cfg PoolConfig) *Pool {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Pool{cfg: cfg, ctx: ctx, cancel: cancel, links: map[mexec.NodeID]*Link{}}
+	return &Pool{cfg: cfg, ctx: ctx, cancel: cancel, links: map[mexec.NodeID]*Link{}, tried: map[mexec.NodeID]time.Time{}}
 }
 
 // Close ends all links and waits for them.
@@ -75,7 +76,10 @@ type Link struct {
 
 	Turns Turns // of what its jobs have written
 
+	up, down chan struct{} // closed when it stands, and when it has ended
+
 	mu    sync.Mutex
+	life  time.Duration // the worker's keep-alive time
 	cause error
 	used  time.Time
 	jobs  int
@@ -160,10 +164,17 @@ func (p *Pool) dialLocked(node mexec.NodeID, addr string) {
 		grpc.WithDisableServiceConfig(),
 		grpc.WithIdleTimeout(0),
 		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
-			return (&net.Dialer{Timeout: dialTime}).DialContext(ctx, "tcp", addr)
+			c, err := (&net.Dialer{Timeout: dialTime}).DialContext(ctx, "tcp", addr)
+			if tcp, ok := c.(*net.TCPConn); ok {
+				tcp.SetLinger(0) // what is unsent when we close it must not be sent: see Successor
+			}
+			return c, err
 		}),
 	)
-	l := &Link{node: node, conn: conn, out: newBox[homeNotes](), used: p.cfg.Now()}
+	l := &Link{
+		node: node, conn: conn, out: newBox[homeNotes](), used: p.cfg.Now(), life: p.cfg.KeepAlive,
+		up: make(chan struct{}), down: make(chan struct{}),
+	}
 	p.links[node] = l
 	p.wg.Go(func() {
 		if err == nil {
@@ -179,6 +190,7 @@ func (p *Pool) dialLocked(node mexec.NodeID, addr string) {
 		if conn != nil {
 			conn.Close()
 		}
+		close(l.down)
 		if p.ctx.Err() == nil {
 			p.cfg.Home.LinkDown(node, err)
 		}
@@ -196,7 +208,7 @@ func (p *Pool) serve(l *Link) error {
 		return p.dialCause(ctx, err)
 	}
 	clk := &clock{now: p.cfg.Now}
-	if err := stream.Send(&mexecpb.FromHome{Hello: p.cfg.Self.hello(), Beat: clk.beat()}); err != nil {
+	if err := stream.Send(&mexecpb.FromHome{Hello: p.cfg.Self.hello(p.cfg.KeepAlive), Beat: clk.beat()}); err != nil {
 		_, err = stream.Recv()
 		return p.dialCause(ctx, err)
 	}
@@ -209,6 +221,7 @@ func (p *Pool) serve(l *Link) error {
 	}
 	clk.hear(first.Beat)
 	offset, _ := clk.offset()
+	l.stands(first.Hello)
 	p.cfg.Home.LinkUp(l.node, offset)
 
 	var ears listener

@@ -163,7 +163,7 @@ func (s *Server) Link(stream mexecpb.Node_LinkServer) error {
 	}()
 
 	s.hear(ses, clk, first)
-	hello := &mexecpb.FromWorker{Hello: s.cfg.Self.hello(), Load: s.cfg.Worker.Load(), Beat: clk.beat()}
+	hello := &mexecpb.FromWorker{Hello: s.cfg.Self.hello(s.cfg.KeepAlive), Load: s.cfg.Worker.Load(), Beat: clk.beat()}
 	if err := stream.Send(hello); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ type Total struct {
 	// By the books of the daemons, which count what had ended before anybody listened. One that is gone has taken its book along.
 	Started map[mexec.NodeID]int
 	Lost    int
+	Reruns  int
 }
 
 // CPU is what the build has used on all nodes.
@@ -89,6 +90,9 @@ func (m *Model) where(t Total) string {
 	if lost := max(m.LostN, t.Lost); lost > 0 && line != "" {
 		line += fmt.Sprintf("; %d lost", lost)
 	}
+	if again := max(m.Reran, t.Reruns); again > 0 && line != "" {
+		line += fmt.Sprintf("; %d ran again", again)
+	}
 	return line
 }
 
@@ -132,9 +136,6 @@ func (m *Model) trouble() string {
 			first += fmt.Sprintf(", and %d more", m.LostN-1)
 		}
 		parts = append(parts, "lost: "+first)
-	}
-	if m.Reran > 0 {
-		parts = append(parts, plural(m.Reran, "command")+" ran again after a loss")
 	}
 	if m.Refused > 0 {
 		why, most := "", 0

@@ -46,7 +46,7 @@ func isDriver(command, why string) bool {
 }
 
 // isLoss knows a job that is to run again from one that was refused.
-func isLoss(why string) bool { return strings.HasPrefix(why, "lost") }
+func isLoss(why string) bool { return strings.Contains(why, " was lost ") }
 
 // clock is a time span as a clock shows it.
 func clock(d time.Duration) string {

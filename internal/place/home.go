@@ -160,6 +160,13 @@ func (h *Home) Submit(j Job, now time.Time) {
 	h.settle(now)
 }
 
+// Again enters a job anew that nodes have lost: before the others, and not for these.
+func (h *Home) Again(j Job, lost []mexec.NodeID, now time.Time) {
+	back := &job{Job: j, since: now, refused: slices.Clone(lost), last: fmt.Sprintf("%s lost it", lost[len(lost)-1])}
+	h.waiting = slices.Insert(h.waiting, 0, back)
+	h.settle(now)
+}
+
 // Withdraw takes a waiting job out: its caller is gone.
 func (h *Home) Withdraw(id mexec.JobID) {
 	h.waiting = slices.DeleteFunc(h.waiting, func(j *job) bool { return j.ID == id })

@@ -364,6 +364,7 @@ type Hello struct {
 	Boot          string                 `protobuf:"bytes,2,opt,name=boot,proto3" json:"boot,omitempty"` // /proc/sys/kernel/random/boot_id: equal on both sides means one kernel
 	Version       string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
 	Arch          string                 `protobuf:"bytes,4,opt,name=arch,proto3" json:"arch,omitempty"`
+	KeepaliveMs   uint32                 `protobuf:"varint,5,opt,name=keepalive_ms,json=keepaliveMs,proto3" json:"keepalive_ms,omitempty"` // after how much silence this side ends the link and kills its jobs
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -424,6 +425,13 @@ func (x *Hello) GetArch() string {
 		return x.Arch
 	}
 	return ""
+}
+
+func (x *Hello) GetKeepaliveMs() uint32 {
+	if x != nil {
+		return x.KeepaliveMs
+	}
+	return 0
 }
 
 // Beat is sent each second. The times make an NTP-like sample; nanoseconds since 1970, CLOCK_REALTIME.
@@ -1975,12 +1983,13 @@ const file_mexec_proto_rawDesc = "" +
 	"\x04beat\x18\x02 \x01(\v2\x0e.mexec.v1.BeatR\x04beat\x12%\n" +
 	"\x05grant\x18\x03 \x01(\v2\x0f.mexec.v1.GrantR\x05grant\x12\x16\n" +
 	"\x06recall\x18\x04 \x03(\x04R\x06recall\x12\"\n" +
-	"\x04load\x18\x05 \x01(\v2\x0e.mexec.v1.LoadR\x04load\"]\n" +
+	"\x04load\x18\x05 \x01(\v2\x0e.mexec.v1.LoadR\x04load\"\x80\x01\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04boot\x18\x02 \x01(\tR\x04boot\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x12\x12\n" +
-	"\x04arch\x18\x04 \x01(\tR\x04arch\"S\n" +
+	"\x04arch\x18\x04 \x01(\tR\x04arch\x12!\n" +
+	"\fkeepalive_ms\x18\x05 \x01(\rR\vkeepaliveMs\"S\n" +
 	"\x04Beat\x12\x12\n" +
 	"\x04sent\x18\x01 \x01(\x03R\x04sent\x12\x12\n" +
 	"\x04echo\x18\x02 \x01(\x03R\x04echo\x12#\n" +
