@@ -241,3 +241,27 @@ func BenchmarkSubmitAndEnd(b *testing.B) {
 		h.Take()
 	}
 }
+
+func TestALostJobComesBeforeOthersAndNotToTheNodesThatLostIt(t *testing.T) {
+	h := three()
+	h.Submit(Job{ID: 1, Nodes: nodes(t, "2,3")}, t0)
+	h.Granted("n2", []Grant{7}, Lease, t0)
+	if s := h.Take().Starts; len(s) != 1 || s[0].Node != "n2" {
+		t.Fatalf("%v", s)
+	}
+	h.Ended(1, 0, 0, t0)
+	h.Submit(Job{ID: 2, Nodes: nodes(t, "2,3")}, t0)
+	h.Again(Job{ID: 1, Nodes: nodes(t, "2,3")}, []mexec.NodeID{"n2"}, t0)
+	h.Granted("n2", []Grant{8}, Lease, t0)
+	h.Granted("n3", []Grant{9}, Lease, t0)
+	if s := h.Take().Starts; len(s) != 2 || s[0].Job != 2 || s[0].Node != "n2" || s[1].Job != 1 || s[1].Node != "n3" {
+		t.Errorf("%v", s)
+	}
+	h.Ended(1, 0, 0, t0)
+	h.Again(Job{ID: 1, Nodes: nodes(t, "2,3")}, []mexec.NodeID{"n2", "n3"}, t0)
+	h.Take()
+	h.Granted("n1", []Grant{10}, Lease, t0)
+	if s := h.Take().Starts; len(s) != 1 || s[0].Node != "n1" || s[0].Why != "n3 lost it" {
+		t.Errorf("%v", s)
+	}
+}
