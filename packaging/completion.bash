@@ -31,8 +31,8 @@ _mexec() {
 	*)
 		if [[ $cur == -* ]]; then
 			case $1 in
-			*mprun) COMPREPLY=($(compgen -W "--explain --help --version --" -- "$cur")) ;;
-			*) COMPREPLY=($(compgen -W "-n -a -p -v --no-stdin --help --version --" -- "$cur")) ;;
+			*mprun) COMPREPLY=($(compgen -W "--explain --rerun= --help --version --" -- "$cur")) ;;
+			*) COMPREPLY=($(compgen -W "-n -a -p -v --no-stdin --rerun= --help --version --" -- "$cur")) ;;
 			esac
 		else
 			COMPREPLY=($(compgen -c -- "$cur"))

@@ -11,6 +11,7 @@ mpmake) _dispatch make make ;;
 mprun)
 	_arguments -S \
 		'--explain[say what would travel, start nothing]' \
+		'--rerun=[run commands of lost nodes again]:mode:(never safe always)' \
 		'(- *)--help[show the options]' \
 		'(- *)--version[show the version]' \
 		'(-):tool:_command_names -e' \
@@ -23,6 +24,7 @@ mprun)
 		'-p[the command is a pathname]' \
 		'-v[say where the command runs and why]' \
 		'--no-stdin[give the command an empty standard input]' \
+		'--rerun=[run it again where its node is lost]:mode:(never safe always)' \
 		'(- *)--help[show the options]' \
 		'(- *)--version[show the version]' \
 		'(-):command:_command_names -e' \
