@@ -20,7 +20,6 @@ read node </proc/sys/kernel/hostname
 note() { echo "$1 $node $(date +%s%N)" >>"$NOTES/log"; }
 note +
 while [ ! -e "$NOTES/go" ]; do note .; sleep 0.02; done
-[ ! -e "$NOTES/chatty" ] || echo compiling
 gcc "$@" || exit
 note -
 `
