@@ -9,8 +9,7 @@ import (
 	"mexec/internal/policy"
 )
 
-func TestTheOptionIsTakenFromMakesArgumentsAndIsStrongerThanTheVariable(t *testing.T) {
-	t.Chdir(t.TempDir())
+func TestTheOptionIsStrongerThanTheVariable(t *testing.T) {
 	for _, c := range []struct {
 		args, rest, variable, mode string
 	}{
@@ -20,27 +19,27 @@ func TestTheOptionIsTakenFromMakesArgumentsAndIsStrongerThanTheVariable(t *testi
 		{"--rerun=never --rerun=always", "", "", "always"},
 		{"-- --rerun=never", "-- --rerun=never", "", "safe"},
 	} {
-		rest, r, err := rerunOption(strings.Fields(c.args), []string{rerunVariable + "=" + c.variable})
-		mode, _ := r.mode()
+		o, rest, err := makeOptions(strings.Fields(c.args), []string{rerunVariable + "=" + c.variable})
+		mode, _ := rerun{word: o.rerun}.mode()
 		if err != nil || strings.Join(rest, " ") != c.rest || mode.String() != c.mode {
 			t.Errorf("%+v: %q, %v, %v", c, rest, mode, err)
 		}
 	}
 	for _, bad := range [][2]string{{"--rerun=", ""}, {"--rerun=x", ""}, {"all", "x"}} {
-		if _, _, err := rerunOption([]string{bad[0]}, []string{rerunVariable + "=" + bad[1]}); err == nil {
+		if _, _, err := makeOptions([]string{bad[0]}, []string{rerunVariable + "=" + bad[1]}); err == nil {
 			t.Errorf("%v was taken", bad)
 		}
 	}
 }
 
-func TestTheToolIsToldTheModeOnlyWhereItWasAnOption(t *testing.T) {
+func TestTheToolIsToldTheModeThatWasSaid(t *testing.T) {
 	rules := policy.Policy{{Verdict: policy.Repeats, Pattern: "protoc"}, {Verdict: policy.Repeats, Pattern: "moc*"}}
 	for _, c := range []struct {
 		rerun
 		want []string
 	}{
 		{rerun{}, []string{"A=1", "MEXEC_RERUN=safe"}},
-		{rerun{word: "never", option: true}, []string{"A=1", "MEXEC_RERUN=never"}},
+		{rerun{word: "never"}, []string{"A=1", "MEXEC_RERUN=never"}},
 		{rerun{rules: rules}, []string{"A=1", "MEXEC_RERUN=safe", "MEXEC_REPEAT=protoc moc*"}},
 	} {
 		cmd := &exec.Cmd{Env: []string{"A=1", "MEXEC_REPEAT=of a build above", "MEXEC_RERUN=safe"}}

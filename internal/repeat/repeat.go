@@ -7,7 +7,10 @@
 // Pure. Nothing here is called but for a command whose node was lost.
 package repeat
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Mode is the rule that the user chose.
 type Mode uint8
@@ -27,7 +30,7 @@ func ParseMode(text string) (Mode, error) {
 			return m, nil
 		}
 	}
-	return Never, fmt.Errorf("%q: want never, safe or always", text)
+	return Never, errors.New("want never, safe or always")
 }
 
 // Run is what home knows of the runs that were lost.
