@@ -32,8 +32,8 @@ var core = map[string][]string{
 }
 
 // coreFiles decide in packages that also act.
-var coreFiles = []string{"internal/journal/record.go", "internal/journal/ring.go", "internal/journal/tree.go", "internal/jobserver/lender.go",
-	"internal/jobserver/makeflags.go", "internal/jobserver/pool.go", "internal/policy/spawn.go", "internal/screen/block.go", "internal/trace/script.go",
+var coreFiles = []string{"internal/journal/record.go", "internal/journal/ring.go", "internal/journal/tree.go", "internal/jobserver/elastic.go",
+	"internal/jobserver/lender.go", "internal/jobserver/makeflags.go", "internal/jobserver/pool.go", "internal/policy/spawn.go", "internal/screen/block.go", "internal/trace/script.go",
 	"internal/trace/stack.go"}
 
 // impure are the packages by which a decision would reach for the world. net/netip is mere arithmetic.

@@ -1,4 +1,5 @@
-// Package jobserver lends the tokens of a GNU make jobserver to jobs on other nodes.
+// Package jobserver lends the tokens of a GNU make jobserver to jobs on other nodes; and it has a jobserver of its own for mpmake and mprun, whose
+// size follows a target (Own, Elastic). The rest is about lending: it makes no difference to it whose jobserver it is.
 //
 // The make at home has one pipe (or fifo) with a byte for each job that may run beside the first; whoever reads a byte may run one more
 // job, and writes the same byte back. A job on another node gets a pipe or fifo of its own there, of the same style, made by the

@@ -44,6 +44,44 @@ func Parse(flags string) (a Auth, ok bool) {
 	return a, ok
 }
 
+// Named tells whether flags name a jobserver, be it one that is switched off: whoever has put it there owns the jobs.
+func Named(flags string) bool {
+	for _, word := range words(flags) {
+		for _, name := range options {
+			if strings.HasPrefix(word, name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// With returns flags with one more option behind the others, which counts.
+func With(flags, option string) string {
+	at := 0
+	for _, word := range words(flags) {
+		at += strings.Index(flags[at:], word) + len(word)
+	}
+	return flags[:at] + " " + option + flags[at:]
+}
+
+// words are the options in a value of MAKEFLAGS, as they are written there, up to the word "--".
+func words(flags string) (words []string) {
+	for at := 0; at < len(flags); {
+		if flags[at] == ' ' || flags[at] == '\t' {
+			at++
+			continue
+		}
+		end := wordEnd(flags, at)
+		if flags[at:end] == "--" {
+			break
+		}
+		words = append(words, flags[at:end])
+		at = end
+	}
+	return words
+}
+
 // wordEnd is where the word that begins at `at` ends: at a blank that no backslash protects.
 func wordEnd(s string, at int) int {
 	for ; at < len(s) && s[at] != ' ' && s[at] != '\t'; at++ {

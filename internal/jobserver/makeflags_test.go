@@ -100,3 +100,25 @@ func FuzzRewrite(f *testing.F) {
 		}
 	})
 }
+
+func TestAnOptionIsAddedBeforeTheVariables(t *testing.T) {
+	for flags, want := range map[string]string{
+		"": " -j4", "k": "k -j4", "kB -l3": "kB -l3 -j4", " -j2 -- A=b": " -j2 -j4 -- A=b", "A=b": "A=b -j4", " -- k=v": " -j4 -- k=v",
+		`I/a\ b --`: `I/a\ b -j4 --`, "k k k": "k k k -j4", "--trace": "--trace -j4",
+	} {
+		if got := With(flags, "-j4"); got != want {
+			t.Errorf("%q: %q, not %q", flags, got, want)
+		}
+	}
+}
+
+func TestAJobserverIsNamedAlsoWhereItIsSwitchedOff(t *testing.T) {
+	for flags, want := range map[string]bool{
+		"": false, "k -j3": false, " -j --jobserver-auth=3,4": true, " --jobserver-fds=3,4 -j": true, " -j2 --jobserver-auth=3,4 --jobserver-auth=-2,-2": true,
+		" -j2 --jobserver-auth=fifo:/x": true, "k -- X=--jobserver-auth=3,4": false, "k -- --jobserver-auth=3,4": false,
+	} {
+		if got := Named(flags); got != want {
+			t.Errorf("%q: %v", flags, got)
+		}
+	}
+}
