@@ -10,6 +10,7 @@ const (
 	Received  EventKind = "received"  // Command, PID, Dir
 	Starts    EventKind = "starts"    // Node, Why: the point of no re-run; on this node PID is the program itself from here on
 	Waits     EventKind = "waits"     // Why: the node refused it, or lost it and it is to run again
+	Borrows   EventKind = "borrows"   // it has opened its jobserver on another node: tokens of the build may be with it until it ends
 	Ended     EventKind = "ended"     // Status, Usage; of a job on this node both are zero, see Reaped
 	Lost      EventKind = "lost"      // Why
 	Withdrawn EventKind = "withdrawn" // its caller went away before it started

@@ -46,6 +46,7 @@ func (r *remote) hearTokens(n *mexecpb.TokenNews) {
 			r.d.log.Warn(fmt.Sprintf("%s: %v", r.line.Command, err))
 			return
 		}
+		r.d.placer.borrows(r.line)
 		t.loan = r.d.lender.Borrow(pipe, func(o jobserver.Offer) error {
 			return r.send(&mexecpb.Up{TokenOffer: &mexecpb.TokenOffer{
 				Tokens: o.Tokens, Standing: uint32(o.Standing), Recall: o.Recall,

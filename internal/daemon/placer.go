@@ -131,6 +131,11 @@ func (p *placer) running(j *ledger.Job) {
 	})
 }
 
+// borrows notes that a job on another node will be lent tokens of its caller's jobserver.
+func (p *placer) borrows(j *ledger.Job) {
+	p.with(func(now time.Time) { p.book.Borrows(j, now) })
+}
+
 // refused puts a job back among those that wait.
 func (p *placer) refused(j *ledger.Job, reach place.Refusal, why string) {
 	p.with(func(now time.Time) {

@@ -67,6 +67,12 @@ func (l *Ledger) tellState(j *Job, now time.Time) {
 	}
 }
 
+// Borrows notes that a job uses a jobserver on the node where it runs.
+func (l *Ledger) Borrows(j *Job, now time.Time) {
+	j.borrows = true
+	l.tell(j, mexec.Event{Kind: mexec.Borrows}, now)
+}
+
 func (j *Job) received() mexec.Event {
 	return mexec.Event{Kind: mexec.Received, Command: j.Command, PID: j.PID, Dir: j.Dir}
 }
@@ -87,6 +93,9 @@ func (l *Ledger) UnderWay(build mexec.BuildID) (changes []Change) {
 		switch {
 		case j.State == Starting || j.State == Running:
 			add(j.starts(), j.Started)
+			if j.borrows {
+				add(mexec.Event{Kind: mexec.Borrows}, j.Started)
+			}
 		case j.Cause != "":
 			add(mexec.Event{Kind: mexec.Waits, Why: j.Cause}, j.Received)
 		}

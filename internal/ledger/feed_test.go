@@ -119,12 +119,17 @@ func TestALatecomerIsToldWhatIsUnderWay(t *testing.T) {
 	l.Set(l.jobs[3], Starting, t0.Add(time.Minute))
 	l.Set(l.jobs[4], Granted, t0)
 	l.jobs[5].Cause = "n3: busy"
+	l.Watch("b")
+	l.Borrows(l.jobs[3], t0)
+	if got, want := told(l), "3 borrows"; got != want {
+		t.Errorf("told %q", got)
+	}
 	changes := l.UnderWay("b")
 	if i := slices.IndexFunc(changes, func(c Change) bool { return c.Event.Kind == mexec.Starts }); !changes[i].Event.At.Equal(t0.Add(time.Minute)) {
 		t.Errorf("%+v", changes[i])
 	}
 	l.changes = changes
-	if got, want := told(l), "2 received job0; 3 received job1; 3 starts n2 free; 4 received job2; 5 received job3; 5 waits n3: busy"; got != want {
+	if got, want := told(l), "2 received job0; 3 received job1; 3 starts n2 free; 3 borrows; 4 received job2; 5 received job3; 5 waits n3: busy"; got != want {
 		t.Errorf("told %q", got)
 	}
 }

@@ -68,6 +68,7 @@ type Job struct {
 	Ended    time.Time      `json:"ended"`
 	Refusals []mexec.NodeID `json:"refusals,omitempty"`
 	Caller   `json:"-"`
+	borrows  bool
 }
 
 // Caller is who calls for a job: the stub, whose process the program becomes where it runs on this node.
@@ -141,7 +142,7 @@ func (l *Ledger) Set(j *Job, to State, now time.Time) {
 			b.Reruns++
 		}
 		j.Refusals = append(j.Refusals, j.Node)
-		j.Node = ""
+		j.Node, j.borrows = "", false
 	case Starting:
 		j.Started = now
 		l.count(j, 1, now)
