@@ -1,8 +1,8 @@
 // Package drive runs build tools over the cluster: the stock tool, with the preload shim that puts the stub in front of what it spawns. It is mpmake,
 // for GNU make, and mprun, for any tool.
 //
-// It says how many jobs may run, by the slots of the cluster, where nobody has said it, and nothing else: every option and target is the tool's,
-// as are its output and its exit status. Beside the daemon of this node, which need not exist, stands a daemon of its own, alone and
+// It says how many jobs may run, by the slots of the cluster, and nothing else: every option and target is the tool's,
+// as are its output and its exit status. A tool that can be a client of a jobserver is one of ours, whose tokens follow the cluster (elastic.go). Beside the daemon of this node, which need not exist, stands a daemon of its own, alone and
 // on a private socket: a command that finds no other goes there, so that no more commands run here at once than this node has slots,
 // whatever happens to the cluster.
 package drive
@@ -45,6 +45,7 @@ type build struct {
 	nested bool   // under another of ours, which counts and sums up
 	socket string // of this node's daemon
 	alone  string // of our own
+	pool   *pool  // nil: its jobs are counted by somebody else
 	sinks  []sink // they hear what happens to it
 
 	journal *journal.Journal // nil: there is none
@@ -52,8 +53,8 @@ type build struct {
 	traced  *trace.Driver    // in place of it
 }
 
-// run runs the program as argv0. equip changes its arguments and environment where it must know more; n tells how many jobs may run.
-func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, n func() int) error) (syscall.WaitStatus, error) {
+// run runs the program as argv0. equip changes its arguments and environment where it must know more, how many jobs may run above all.
+func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, j jobs) error) (syscall.WaitStatus, error) {
 	b.socket = ctl.Socket(b.getenv)
 	cmd := exec.Command(path)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -92,11 +93,11 @@ func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, n func() int) 
 			}
 		}
 	}
-	if err := equip(cmd, b.slots); err != nil {
+	if err := equip(cmd, b.jobs()); err != nil {
 		return 0, err
 	}
 	if b.nested { // another of ours sums up
-		tool, err := b.supervise(cmd)
+		tool, err := b.supervise(cmd, func() {})
 		if err != nil {
 			return 0, err
 		}
@@ -104,10 +105,11 @@ func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, n func() int) 
 	}
 	v.begin(time.Now())
 	stop := b.watch(b.sinks...)
-	tool, err := b.supervise(cmd)
+	tool, err := b.supervise(cmd, func() { b.pool.started(cmd.Process.Pid) })
 	ended := time.Now()
 	v.clear()
 	stop(tool)
+	b.pool.close(b)
 	if err != nil {
 		return 0, err
 	}
@@ -173,7 +175,7 @@ func (b *build) slots() int {
 
 // supervise runs the tool in our process group: the terminal's signals reach it by themselves, and we outlive it to tell how it ended.
 // What is sent to us alone is passed on.
-func (b *build) supervise(cmd *exec.Cmd) (*ending, error) {
+func (b *build) supervise(cmd *exec.Cmd, started func()) (*ending, error) {
 	signals := make(chan os.Signal, 8)
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP} {
 		if !signal.Ignored(s) { // what was ignored for us must stay so for the tool
@@ -185,6 +187,7 @@ func (b *build) supervise(cmd *exec.Cmd) (*ending, error) {
 	if err != nil {
 		return nil, err
 	}
+	started()
 	done := make(chan struct{})
 	go func() {
 		for {

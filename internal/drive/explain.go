@@ -50,7 +50,7 @@ func (b *build) explain(w io.Writer, path, argv0 string, rules policy.Policy, es
 	}
 	cmd := exec.Command(path, b.args...)
 	cmd.Args[0], cmd.Env = argv0, slices.Clone(b.environ)
-	tellJobs(cmd, filepath.Base(path), b.slots)
+	tellJobs(cmd, filepath.Base(path), jobs{slots: b.slots, serve: func(bool, int) (string, error) { return "OURS", nil }})
 	told := slices.DeleteFunc(cmd.Env, func(kv string) bool { return slices.Contains(b.environ, kv) })
 	fmt.Fprintf(w, "It is started as: %s\n", strings.Join(append(told, cmd.Args...), " "))
 }

@@ -73,7 +73,7 @@ func hear(t *testing.T, dir, tool string, equip func(*exec.Cmd), args ...string)
 	var h heard
 	b := &build{name: "mpmake", args: args, environ: append(os.Environ(), "MEXEC_SOCKET=/nonexistent"), stderr: os.Stderr, sinks: []sink{&h}}
 	before := cpu(syscall.RUSAGE_CHILDREN)
-	status, err := b.run(path, tool, func(cmd *exec.Cmd, _ func() int) error {
+	status, err := b.run(path, tool, func(cmd *exec.Cmd, _ jobs) error {
 		cmd.Dir = dir
 		equip(cmd)
 		return nil

@@ -1,13 +1,18 @@
 package drive
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+
+	"mexec/internal/jobserver"
 )
 
 // Make is the program mpmake. It returns make's exit status, or does not return: a make that died of a signal takes mpmake with it.
@@ -18,7 +23,8 @@ func Make(args []string, environ []string, stderr io.Writer) int {
 		return 2
 	}
 	b := &build{name: "mpmake", args: args, environ: environ, stderr: stderr, options: o}
-	make, err := exec.LookPath(cmp.Or(b.getenv("MEXEC_MAKE"), "make"))
+	name := cmp.Or(b.getenv("MEXEC_MAKE"), "make")
+	make, err := exec.LookPath(name)
 	if err != nil {
 		fmt.Fprintf(stderr, "mpmake: %v (install GNU make, or name one in MEXEC_MAKE)\n", err)
 		return 2 // as make itself when it can't go on
@@ -29,8 +35,9 @@ func Make(args []string, environ []string, stderr io.Writer) int {
 		return 2
 	}
 	b.follow(make, escape(make), nil, filepath.Base(make))
-	status, err := b.run(make, "make", func(cmd *exec.Cmd, n func() int) error {
-		makeJobs(cmd, n)
+	// By its own name: $(MAKE) is that, and a nested make of another version may not know our jobserver.
+	status, err := b.run(make, name, func(cmd *exec.Cmd, j jobs) error {
+		makeJobs(cmd, j)
 		return rerun.tell(cmd)
 	})
 	if err != nil {
@@ -40,64 +47,119 @@ func Make(args []string, environ []string, stderr io.Writer) int {
 	return end(status)
 }
 
-// makeJobs adds -j with the slots of the cluster where nobody said how many jobs may run.
-func makeJobs(cmd *exec.Cmd, n func() int) {
-	if !saysJobs(cmd.Args[1:], lookup(cmd.Env, "MAKEFLAGS")) {
-		cmd.Args = slices.Insert(cmd.Args, 1, fmt.Sprintf("-j%d", n()))
+// How many jobs a user allows: a number, or one of these.
+const (
+	unsaid    = -1
+	unlimited = 0
+	malformed = -2 // make says so
+)
+
+// makeJobs makes a make a client of a jobserver of ours, which is all that it takes: it then is what it is below another make. A number that the user gave is taken out, where
+// make would open a jobserver of its own, and limits ours. With -j1 there is nothing to share, and below another jobserver it is not for us to say.
+func makeJobs(cmd *exec.Cmd, j jobs) {
+	flags := lookup(cmd.Env, "MAKEFLAGS")
+	if jobserver.Named(flags) {
+		return
+	}
+	rest, limit := takeJobs(cmd.Args[1:])
+	for _, in := range []string{flags, lookup(cmd.Env, "GNUMAKEFLAGS")} {
+		if limit == unsaid {
+			limit = flagsJobs(in)
+		}
+	}
+	if limit == 1 || limit == malformed {
+		return
+	}
+	if told, ok := j.client(flags, limit, knowsFifo(cmd.Path)); ok {
+		cmd.Args = append(cmd.Args[:1:1], rest...)
+		cmd.Env = set(cmd.Env, "MAKEFLAGS", told)
+	} else if limit == unsaid {
+		cmd.Args = slices.Insert(cmd.Args, 1, fmt.Sprintf("-j%d", j.slots()))
 	}
 }
 
-// saysJobs tells whether make's arguments or MAKEFLAGS already say how many jobs may run: then it is not for us to.
-func saysJobs(args []string, makeflags string) bool {
-	if words := strings.Fields(makeflags); len(words) > 0 {
-		if strings.Contains(makeflags, "--jobserver-auth=") || strings.Contains(makeflags, "--jobserver-fds=") {
-			return true // a make above us owns the jobs
-		}
-		// The first word may be letters without a dash; after `--` come variables.
-		if i := slices.Index(words, "--"); i >= 0 {
-			words = words[:i]
-		}
-		if len(words) > 0 && !strings.HasPrefix(words[0], "-") && !strings.Contains(words[0], "=") {
-			words[0] = "-" + words[0]
-		}
-		if optionJobs(words) {
-			return true
-		}
-	}
-	return optionJobs(args)
+// knowsFifo tells whether a make or ninja can be a client of a jobserver that is a fifo: make since 4.4, ninja since 1.13. Those that can have this word in them. To ask
+// for the version would cost the start of a process; a script that calls one of them is taken for one that can't.
+func knowsFifo(path string) bool {
+	program, err := os.ReadFile(path)
+	return err == nil && bytes.HasPrefix(program, []byte("\x7fELF")) && bytes.Contains(program, []byte("fifo:"))
 }
 
-// optionJobs looks for -j as GNU make's getopt would: in clusters of letters, and not in what is the argument of another option.
-func optionJobs(args []string) bool {
+// flagsJobs is what a value of MAKEFLAGS says.
+func flagsJobs(flags string) int {
+	words := strings.Fields(flags)
+	if i := slices.Index(words, "--"); i >= 0 { // variables follow
+		words = words[:i]
+	}
+	// The first word may be letters without a dash.
+	if len(words) > 0 && !strings.HasPrefix(words[0], "-") && !strings.Contains(words[0], "=") {
+		words[0] = "-" + words[0]
+	}
+	_, n := takeJobs(words)
+	return n
+}
+
+// valued are make's long options whose argument may be the next word.
+var valued = []string{"directory", "file", "makefile", "include-dir", "old-file", "assume-old", "what-if", "new-file", "assume-new", "eval", "jobserver-style"}
+
+// takeJobs takes -j out of make's arguments, as its getopt would find it: in clusters of letters, and not in what is the argument of another option. The last one
+// counts. A number may be the next word, if it is nothing but digits.
+func takeJobs(args []string) (rest []string, n int) {
+	n = unsaid
 	for i := 0; i < len(args); i++ {
+		// number reads what -j has: its own text, or else the next word.
+		number := func(text string) {
+			if text == "" && i+1 < len(args) && strings.Trim(args[i+1], "0123456789") == "" {
+				i++
+				if text = args[i]; text == "" {
+					text = "0" // make takes it for a number, too
+				}
+			}
+			v, err := strconv.ParseUint(text, 10, 31)
+			switch {
+			case n == malformed:
+			case text == "":
+				n = unlimited
+			case err != nil || v == 0:
+				n = malformed
+			default:
+				n = int(v)
+			}
+		}
 		a := args[i]
 		switch {
 		case a == "--":
-			return false
+			return append(rest, args[i:]...), n
 		case strings.HasPrefix(a, "--"):
-			name, _, valued := strings.Cut(a[2:], "=")
-			if len(name) >= 2 && strings.HasPrefix("jobs", name) { // getopt takes --jo for --jobs
-				return true
+			name, value, hasValue := strings.Cut(a[2:], "=")
+			if name == "jobs" { // shorter it would be ambiguous
+				if number(value); hasValue && value == "" {
+					n = malformed
+				}
+				continue
 			}
-			if !valued && slices.Contains([]string{"directory", "file", "makefile", "include-dir", "old-file", "assume-old", "what-if", "new-file", "assume-new", "eval"}, name) {
+			rest = append(rest, a)
+			if i+1 < len(args) && !hasValue && len(name) > 1 && slices.ContainsFunc(valued, func(v string) bool { return strings.HasPrefix(v, name) }) {
 				i++
+				rest = append(rest, args[i])
 			}
 		case len(a) > 1 && a[0] == '-':
-			for k, c := range a[1:] {
-				if c == 'j' {
-					return true
+			k := strings.IndexAny(a[1:], "jCfIoWElO") + 1
+			switch {
+			case k > 0 && a[k] == 'j':
+				if k > 1 {
+					rest = append(rest, a[:k])
 				}
-				if strings.ContainsRune("CfIoWE", c) { // takes the rest of the word, or the next
-					if k+2 == len(a) {
-						i++
-					}
-					break
-				}
-				if strings.ContainsRune("lO", c) { // may take the rest of the word
-					break
-				}
+				number(a[k+1:])
+			case k > 0 && k+1 == len(a) && strings.IndexByte("CfIoWE", a[k]) >= 0 && i+1 < len(args): // its argument is the next word
+				i++
+				rest = append(rest, a, args[i])
+			default:
+				rest = append(rest, a)
 			}
+		default:
+			rest = append(rest, a)
 		}
 	}
-	return false
+	return rest, n
 }

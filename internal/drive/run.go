@@ -77,9 +77,9 @@ func Run(args []string, environ []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(125, err)
 	}
-	status, err := b.run(path, args[0], func(cmd *exec.Cmd, n func() int) error {
+	status, err := b.run(path, args[0], func(cmd *exec.Cmd, j jobs) error {
 		cmd.Env = set(cmd.Env, "MEXEC_POLICY", text)
-		tellJobs(cmd, filepath.Base(path), n)
+		tellJobs(cmd, filepath.Base(path), j)
 		return rerun.tell(cmd)
 	})
 	if err != nil {

@@ -23,8 +23,8 @@ const (
 	journalSource = "journal" // no daemon, and has no jobs
 )
 
-// look is how often the journal is read: what a screen shows is as old as that.
-const look = 200 * time.Millisecond
+// turn is how often the journal is read: what a screen shows is as old as that.
+const turn = 200 * time.Millisecond
 
 // watch hands what happens to the build to its sinks until it is stopped, with the end of the tool; stop waits for the ends of what has ended.
 func (b *build) watch(sinks ...sink) (stop func(tool *ending)) {
@@ -45,7 +45,7 @@ func (b *build) watch(sinks ...sink) (stop func(tool *ending)) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(look)
+		tick := time.NewTicker(turn)
 		defer tick.Stop()
 		for open := true; open; {
 			select {
