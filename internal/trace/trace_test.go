@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -317,5 +318,30 @@ func TestAsAUser(t *testing.T) {
 	}
 	if status, err := tool.Wait(); err != nil || status != 0 {
 		t.Errorf("%v, %v", status, err)
+	}
+}
+
+// Stops, waits, signals with their values, every way to start a program, and execve by a thread that is not the first.
+func TestAStaticToolSeesTheSameTracedAndAlone(t *testing.T) {
+	b := newBench(t)
+	semantics := filepath.Join(b.dir, "semantics")
+	if out, err := exec.Command("gcc", "-static", "-pthread", "-o", semantics, "testdata/semantics.c").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	alone, err := exec.Command(semantics).Output()
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 9 {
+		t.Fatalf("%v: %s", err, alone)
+	}
+	for range 20 {
+		os.Remove(filepath.Join(b.dir, "out"))
+		os.Remove(filepath.Join(b.dir, "notes"))
+		got := b.run(t, semantics)
+		if got.out != string(alone) || got.status.ExitStatus() != 9 {
+			t.Fatalf("traced, it ends with %v and says\n%s\nnot\n%s", got.status.ExitStatus(), got.out, alone)
+		}
+		// All but execveat, whose path is none for the stub.
+		if n := len(got.noted()); n != 7 {
+			t.Fatalf("%d noted: %s", n, got.notes)
+		}
 	}
 }
