@@ -207,3 +207,14 @@ func TestExplainStartsNothing(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// To the stub it would be the stub.
+func TestAToolThatStartsItselfByProcSelfExeGetsItself(t *testing.T) {
+	node1, _, _ := three(t)
+	for _, shell := range []string{"bash -c", busybox(t) + " sh -c"} {
+		words := append(strings.Fields(shell), "(exec -a sh /proc/self/exe -c 'echo $((6 * 7))'); :")
+		if r := mprun(t, node1, t.TempDir(), words...); r.code != 0 || r.out != "42\n" {
+			t.Errorf("%s: %+v", shell, r)
+		}
+	}
+}
