@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"mexec/test/hosts"
+	"mexec/test/same"
 )
 
 // workshop is where one project is built again and again, always in the directory work: paths end up in objects.
@@ -46,7 +47,7 @@ func (b *workshop) show(ctx context.Context) (differ int, err error) {
 	fmt.Printf("  %-28s%8.2f\n", "times as fast", local.Seconds()/spread.Seconds())
 	b.table(last)
 
-	same, different, err := compare(b.path("local"), b.path("spread"))
+	equal, different, err := same.Compare(b.path("local"), b.path("spread"))
 	if err != nil {
 		return 0, err
 	}
@@ -55,7 +56,7 @@ func (b *workshop) show(ctx context.Context) (differ int, err error) {
 		if _, _, err := b.build(ctx, "again", "make once more", "make", jobs); err != nil {
 			return 0, err
 		}
-		_, unsteady, err := compare(b.path("local"), b.path("again"))
+		_, unsteady, err := same.Compare(b.path("local"), b.path("again"))
 		if err != nil {
 			return 0, err
 		}
@@ -68,10 +69,10 @@ func (b *workshop) show(ctx context.Context) (differ int, err error) {
 			}
 		}
 	}
-	if same+len(different) == 0 {
+	if equal+len(different) == 0 {
 		return differ, fmt.Errorf("%s: neither build made an object, archive or executable", b.name)
 	}
-	fmt.Printf("  %d of %d objects, archives and executables are identical bit for bit\n", same, same+len(different))
+	fmt.Printf("  %d of %d objects, archives and executables are identical bit for bit\n", equal, equal+len(different))
 	return differ, nil
 }
 

@@ -1,4 +1,4 @@
-package main
+package same
 
 import (
 	"os"
@@ -24,7 +24,7 @@ func tree(t *testing.T, files map[string]string) string {
 func TestEveryDifferenceOfBuiltFilesIsSeen(t *testing.T) {
 	a := tree(t, map[string]string{"same.o": "\x7fELF1", "d/other.o": "\x7fELF2", "lib.a": "!<arch>\n1", "only-a": "\x7fELF", "a.c": "int a;", "empty": ""})
 	b := tree(t, map[string]string{"same.o": "\x7fELF1", "d/other.o": "\x7fELF3", "lib.a": "!<arch>\n2", "only-b": "\x7fELF", "a.c": "int b;", "empty": ""})
-	same, different, err := compare(a, b)
+	same, different, err := Compare(a, b)
 	if err != nil {
 		t.Fatal(err)
 	}

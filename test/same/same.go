@@ -1,4 +1,5 @@
-package main
+// Package same compares two built trees.
+package same
 
 import (
 	"bytes"
@@ -9,8 +10,8 @@ import (
 	"slices"
 )
 
-// compare looks at every object, archive and executable of two built trees, by what the files say they are.
-func compare(a, b string) (same int, different []string, err error) {
+// Compare looks at every object, archive and executable of two built trees, by what the files say they are.
+func Compare(a, b string) (same int, different []string, err error) {
 	names, err := built(a)
 	if err != nil {
 		return 0, nil, err
