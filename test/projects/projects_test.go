@@ -1,0 +1,106 @@
+// Package projects_test builds unmodified projects of Debian by their own tools, with mpmake or mprun over four hosts, and compares what comes out with
+// what the plain tool makes on one host. docs/PROJECTS.md is its output.
+package projects_test
+
+import (
+	"flag"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"mexec/test/hosts"
+)
+
+var (
+	write = flag.Bool("write", false, "write docs/PROJECTS.md")
+)
+
+const (
+	nodes     = 4
+	slots     = 2   // of each
+	placedMin = 0.9 // of the CPU time of a build, in commands that we placed
+	shareMost = 1.5 // of its fair share, on any node
+)
+
+// line is a row of the table.
+type line struct {
+	*workshop
+	commands            int
+	placed              float64
+	spread              account
+	whole, alone, over  time.Duration
+	compared, differing int
+	unsteady            int // those of them that differ between two plain builds too
+	skipped             string
+}
+
+func TestProjectsBuildOverTheNodesAsTheyDoHere(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give hosts a share of the CPU, and tell what they use")
+	}
+	if out, err := exec.CommandContext(t.Context(), "./deps").CombinedOutput(); err != nil || len(out) > 0 {
+		t.Logf("deps: %v: %s", err, out)
+	}
+	share := float64(runtime.NumCPU()) / nodes
+	cluster := hosts.Test(t, hosts.Config{N: nodes, Slots: slots, CPU: share})
+	if err := cluster.WaitUp(t.Context(), nodes); err != nil {
+		t.Fatal(err)
+	}
+	one := hosts.Test(t, hosts.Config{N: 1, CPU: share * nodes, Bare: true})
+
+	var lines []line
+	for _, r := range rows {
+		if testing.Short() && !r.short {
+			continue
+		}
+		l := line{workshop: &workshop{row: r}, skipped: "did not run"}
+		t.Run(r.name, func(t *testing.T) {
+			l.show(t, cluster, one.All[0])
+		})
+		lines = append(lines, l)
+	}
+	if *write && !t.Failed() {
+		if err := os.WriteFile("../../docs/PROJECTS.md", []byte(page(lines)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// show builds the project in three ways: plainly on one host that has the CPUs of all four, plainly on one of the four, and over the four.
+func (l *line) show(t *testing.T, cluster *hosts.Hosts, one *hosts.Host) {
+	l.workshop = newWorkshop(t, l.row)
+	home := cluster.All[0]
+	whole := l.plain(t, "whole", one, nodes*slots)
+	alone := l.plain(t, "alone", home, slots)
+	before := read(t, cluster)
+	over := l.build(t, "over", home, l.command, "")
+	used := read(t, cluster).since(before)
+	commands, placed := placed(t, home, over.began)
+
+	l.whole, l.alone, l.over, l.spread, l.commands, l.skipped = whole.elapsed, alone.elapsed, over.elapsed, used, commands, ""
+	l.placed = float64(placed.sum()) / float64(used.sum())
+	compared, different := l.difference(t, alone, over)
+	if compared == 0 {
+		t.Error("nothing to compare")
+	}
+	l.compared, l.differing = compared, len(different)
+	if len(different) > 0 {
+		_, unsteady := l.difference(t, whole, alone)
+		different = slices.DeleteFunc(different, func(name string) bool { return slices.Contains(unsteady, name) })
+		l.unsteady = l.differing - len(different)
+		for _, name := range different {
+			t.Errorf("differs from a plain build: %s", name)
+		}
+	}
+	t.Logf("%d commands; CPU %v, placed %.0f %%, most %.2f; elapsed %.1f s, alone %.1f, whole %.1f; %d compared, %d differ, %d in plain builds too",
+		commands, used, 100*l.placed, used.most(), over.elapsed.Seconds(), alone.elapsed.Seconds(), whole.elapsed.Seconds(), compared, l.differing, l.unsteady)
+	if l.serial == "" && l.placed < placedMin {
+		t.Errorf("%.0f %% of the CPU time in commands that we placed", 100*l.placed)
+	}
+	if most := used.most(); l.serial == "" && most > shareMost {
+		t.Errorf("a node has %.2f of its fair share: %v", most, used)
+	}
+}
