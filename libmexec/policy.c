@@ -27,12 +27,40 @@ static bool matches(const char *pattern, size_t n, const char *name, size_t leng
 	return p == n;
 }
 
-char find_rule(const char *policy, const char *name, size_t length)
+// In a line the words of one simple command, without what quotes them.
+static bool next_argument(struct arguments *a, const char **word, size_t *length)
+{
+	if (a->list != NULL) {
+		if ((*word = *a->list) == NULL)
+			return false;
+		a->list++;
+		*length = strlen(*word);
+		return true;
+	}
+	if (a->line == NULL)
+		return false;
+	*word = a->line + strspn(a->line, " \t'\"");
+	*length = strcspn(*word, " \t'\";&|\n");
+	a->line = *word + *length;
+	return *length > 0;
+}
+
+static bool any_matches(const char *pattern, size_t n, struct arguments arguments)
+{
+	const char *word;
+	size_t length;
+	while (next_argument(&arguments, &word, &length))
+		if (matches(pattern, n, word, length))
+			return true;
+	return false;
+}
+
+char find_rule(const char *policy, const char *name, size_t length, struct arguments arguments)
 {
 	const char *at = policy + strcspn(policy, " ");
 	while (*(at += strspn(at, " ")) != '\0') {
-		size_t n = strcspn(at, " ");
-		if (matches(at + 1, n - 1, name, length))
+		size_t n = strcspn(at, " "), own = strcspn(at, " \t");
+		if (matches(at + 1, own - 1, name, length) && (own == n || any_matches(at + own + 1, n - own - 1, arguments)))
 			return *at;
 		at += n;
 	}

@@ -48,19 +48,28 @@ static bool is_ours(const char *name)
 	       strcmp(name, "mexecvp") == 0;
 }
 
-static bool drives(const char *name, size_t length)
-{
-	return find_rule(policy, name, length) == '@';
-}
+// Of an odd call with more arguments, or longer ones, the first count.
+enum { ARGUMENTS = 256, ARGUMENTS_LENGTH = 8 << 10 };
 
-// The name that this program was executed by: a script's own, where the program is its interpreter.
+// The name that this program was executed by: a script's own, where the program is its interpreter. A library's constructor is given no arguments by
+// every C library, and these are the kernel's own.
 static bool is_driver_by_name(void)
 {
 	const char *executed = (const char *)getauxval(AT_EXECFN);
-	if (executed == NULL)
+	if (executed == NULL || policy[0] == '\0')
 		return false;
+	char text[ARGUMENTS_LENGTH], *list[ARGUMENTS];
+	int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC), n = 0;
+	ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+	if (fd >= 0)
+		close(fd);
+	text[length > 0 ? length : 0] = '\0';
+	for (char *at = text; at < text + length && n < ARGUMENTS - 1; at += strlen(at) + 1)
+		if (at > text)
+			list[n++] = at;
+	list[n] = NULL;
 	const char *name = base_name(executed);
-	return drives(name, strlen(name));
+	return find_rule(policy, name, strlen(name), (struct arguments){.list = list}) == '@';
 }
 
 // MEXEC_DRIVER=BUILD:STUB:FALLBACK
@@ -125,8 +134,14 @@ static bool is_word(const char *word, size_t length, const char *name)
 	return strlen(name) == length && memcmp(word, name, length) == 0;
 }
 
-// Whether a shell's command line has a driver in it, as a word. Only asked where a make does not say itself.
-static bool mentions_driver(const char *path, char *const argv[], size_t argc)
+static bool is_any_make(const char *word, size_t length)
+{
+	return is_word(word, length, own_name) || is_word(word, length, "make") || is_word(word, length, "gmake") ||
+	       is_word(word, length, "mpmake");
+}
+
+// Whether a shell's command line has a driver in it, as a word. Makes count only where a make does not say itself.
+static bool mentions_driver(const char *path, char *const argv[], size_t argc, bool makes)
 {
 	const char *name = base_name(path);
 	size_t n = strlen(name);
@@ -136,8 +151,9 @@ static bool mentions_driver(const char *path, char *const argv[], size_t argc)
 	for (const char *at = argv[argc - 1]; *at != '\0';) {
 		size_t length = strcspn(at, ends);
 		bool directory = at[length] == '/';
-		if (length > 0 && !directory && (is_word(at, length, own_name) || is_word(at, length, "make") ||
-						 is_word(at, length, "gmake") || is_word(at, length, "mpmake") || drives(at, length)))
+		if (length > 0 && !directory &&
+		    ((makes && is_any_make(at, length)) ||
+		     find_rule(policy, at, length, (struct arguments){.line = at + length}) == '@'))
 			return true;
 		at += length;
 		at += strspn(at, ends);
@@ -152,12 +168,12 @@ static bool is_recursive(const char *path, char *const argv[], size_t argc, char
 	int fd;
 	if (own_name[0] != '\0' && jobserver_pipe(variable(envp, "MAKEFLAGS="), &fd)) {
 		if (fd < 0) // make 4.4 disables it so for a line that is not recursive
-			return false;
+			return mentions_driver(path, argv, argc, false);
 		int flags = fcntl(fd, F_GETFD);
 		if (flags >= 0)
-			return !(flags & FD_CLOEXEC);
+			return !(flags & FD_CLOEXEC) || mentions_driver(path, argv, argc, false);
 	}
-	return mentions_driver(path, argv, argc);
+	return mentions_driver(path, argv, argc, true);
 }
 
 // A rule is for the program, or for the first word of a shell's line that is one command.
@@ -166,14 +182,14 @@ static enum kept by_policy(const char *name, char *const argv[])
 	if (policy[0] == '\0')
 		return KEPT_NOT;
 	size_t length = strlen(name);
-	char sign = find_rule(policy, name, length);
+	char sign = find_rule(policy, name, length, (struct arguments){.list = argv != NULL && argv[0] != NULL ? argv + 1 : NULL});
 	if (sign == 0 && length >= 2 && strcmp(name + length - 2, "sh") == 0 && argv != NULL && argv[0] != NULL && argv[1] != NULL &&
 	    strcmp(argv[1], "-c") == 0 && argv[2] != NULL && argv[2][strcspn(argv[2], ";&|()`\n")] == '\0') {
 		const char *word = argv[2] + strspn(argv[2], " \t");
 		length = strcspn(word, " \t<>");
 		for (const char *slash; (slash = memchr(word, '/', length)) != NULL; word = slash + 1)
 			length -= slash + 1 - word;
-		sign = find_rule(policy, word, length);
+		sign = find_rule(policy, word, length, (struct arguments){.line = word + length});
 	}
 	return sign == '-' ? KEPT_POLICY : sign == '@' ? KEPT_DRIVES : KEPT_NOT;
 }
@@ -202,10 +218,13 @@ static bool may_travel(const char *file, char *const argv[], char *const envp[],
 // What only the file tells. found: 0, or the errno that the kernel would give.
 static void look(struct way *way, int found, const char *path, const struct stat *st, char *const argv[], char *const envp[])
 {
+	char interpreter[LONGEST_INTERPRETER];
 	if (found != 0)
 		way->why = KEPT_REFUSED;
-	else if (!sure_program(path, st, argv, envp))
+	else if (!sure_program(path, st, argv, envp, interpreter))
 		way->why = KEPT_UNSURE;
+	else if (is_make(base_name(interpreter))) // a makefile that is executed, as debian/rules
+		way->why = KEPT_MAKE;
 	else
 		way->stub = stub;
 }

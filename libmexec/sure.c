@@ -27,7 +27,7 @@ enum {
 	ALWAYS = 128 << 10,      // the room for arguments that the kernel never refuses
 	AT_MOST = 6 << 20,       // and the one that it never exceeds
 	ADDED = 16 << 10,        // the stub's arguments, its and the program's pathnames, the first lines of scripts
-	FIRST_LINE = 256,        // BINPRM_BUF_SIZE; it also bounds the names of loaders here
+	FIRST_LINE = LONGEST_INTERPRETER,
 	SCRIPTS = 5,             // that may call each other
 	HEAD = 1024,             // usually holds an ELF file's headers and the name of its loader
 	SETTLED = 60,            // seconds
@@ -173,10 +173,12 @@ static bool is_loader(const char *path)
 	return native;
 }
 
-bool sure_program(const char *path, const struct stat *st, char *const argv[], char *const envp[])
+bool sure_program(const char *path, const struct stat *st, char *const argv[], char *const envp[], char *interpreter)
 {
 	char next[FIRST_LINE];
-	struct stat interpreter;
+	struct stat its;
+	if (interpreter != NULL)
+		interpreter[0] = '\0';
 	for (int scripts = 0; kernel_agrees(path, st, argv, envp); scripts++) {
 		switch (read_format(path, next)) {
 		case COMPLETE:
@@ -184,10 +186,12 @@ bool sure_program(const char *path, const struct stat *st, char *const argv[], c
 		case LOADED:
 			return is_loader(next);
 		case SCRIPT:
-			if (scripts == SCRIPTS || probe(next, &interpreter) != 0)
+			if (scripts == SCRIPTS || probe(next, &its) != 0)
 				return false;
+			if (scripts == 0 && interpreter != NULL)
+				strcpy(interpreter, next);
 			path = next;
-			st = &interpreter;
+			st = &its;
 			break;
 		case UNKNOWN:
 			return false;

@@ -16,8 +16,10 @@
 // limits even with what the stub adds.
 bool sure_arguments(char *const argv[], char *const envp[], size_t *argc);
 
+enum { LONGEST_INTERPRETER = 256 }; // BINPRM_BUF_SIZE; it also bounds the names of loaders here
+
 // sure_program says whether path is a program, or a script with one, that can be executed now. probe has said that the file
-// itself may be, and filled st; the arguments are sure.
-bool sure_program(const char *path, const struct stat *st, char *const argv[], char *const envp[]);
+// itself may be, and filled st; the arguments are sure. Of a script, interpreter is what its own first line names, and else empty; it may be NULL.
+bool sure_program(const char *path, const struct stat *st, char *const argv[], char *const envp[], char *interpreter);
 
 #endif

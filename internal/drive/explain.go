@@ -38,9 +38,12 @@ func (b *build) explain(w io.Writer, path, argv0 string, rules policy.Policy, es
 					names = append(names, r.Pattern)
 				}
 			}
-			if first.From == "built in" && kind.verdict == policy.Drives {
+			if first.From == policy.BuiltIn && kind.verdict == policy.Drives {
 				names = append(names, "make", "gmake")
 				slices.Sort(names)
+			}
+			for i, name := range names {
+				names[i] = shown(name)
 			}
 			if len(names) > 0 {
 				fmt.Fprintf(w, "  %s (%s): %s\n", kind.does, first.From, strings.Join(names, " "))
@@ -53,4 +56,12 @@ func (b *build) explain(w io.Writer, path, argv0 string, rules policy.Policy, es
 	tellJobs(cmd, filepath.Base(path), jobs{slots: b.slots, serve: func(bool, int) (string, error) { return "OURS", nil }})
 	told := slices.DeleteFunc(cmd.Env, func(kv string) bool { return slices.Contains(b.environ, kv) })
 	fmt.Fprintf(w, "It is started as: %s\n", strings.Join(append(told, cmd.Args...), " "))
+}
+
+// shown quotes a pattern that has an argument.
+func shown(pattern string) string {
+	if strings.Contains(pattern, " ") {
+		return "'" + pattern + "'"
+	}
+	return pattern
 }

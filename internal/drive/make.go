@@ -17,32 +17,39 @@ import (
 
 // Make is the program mpmake. It returns make's exit status, or does not return: a make that died of a signal takes mpmake with it.
 func Make(args []string, environ []string, stderr io.Writer) int {
+	fail := func(err error) int {
+		fmt.Fprintln(stderr, "mpmake:", err)
+		return 2 // as make itself when it can't go on
+	}
 	o, args, err := makeOptions(args, environ)
 	if err != nil {
-		fmt.Fprintln(stderr, "mpmake:", err)
-		return 2
+		return fail(err)
 	}
 	b := &build{name: "mpmake", args: args, environ: environ, stderr: stderr, options: o}
 	name := cmp.Or(b.getenv("MEXEC_MAKE"), "make")
 	make, err := exec.LookPath(name)
 	if err != nil {
-		fmt.Fprintf(stderr, "mpmake: %v (install GNU make, or name one in MEXEC_MAKE)\n", err)
-		return 2 // as make itself when it can't go on
+		return fail(fmt.Errorf("%w (install GNU make, or name one in MEXEC_MAKE)", err))
 	}
-	rerun, err := b.rerun()
+	rules, err := loadPolicy()
 	if err != nil {
-		fmt.Fprintln(stderr, "mpmake:", err)
-		return 2
+		return fail(err)
 	}
-	b.follow(make, escape(make), nil, filepath.Base(make))
+	rerun := rerun{o.rerun, rules}
+	rules = rules.ForMake()
+	text, err := rules.Encode(os.Getpid())
+	if err != nil {
+		return fail(err)
+	}
+	b.follow(make, escape(make), rules, filepath.Base(make))
 	// By its own name: $(MAKE) is that, and a nested make of another version may not know our jobserver.
 	status, err := b.run(make, name, func(cmd *exec.Cmd, j jobs) error {
+		cmd.Env = set(cmd.Env, "MEXEC_POLICY", text)
 		makeJobs(cmd, j)
 		return rerun.tell(cmd)
 	})
 	if err != nil {
-		fmt.Fprintln(stderr, "mpmake:", err)
-		return 2
+		return fail(err)
 	}
 	return end(status)
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -23,16 +22,6 @@ const rerunVariable = "MEXEC_RERUN"
 type rerun struct {
 	word  string // "": nothing
 	rules policy.Policy
-}
-
-// rerun reads what the policy files of the directory say. mpmake obeys nothing else of them.
-func (b *build) rerun() (rerun, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return rerun{}, err
-	}
-	rules, err := policy.Load(dir, policy.Machine)
-	return rerun{b.options.rerun, rules}, err
 }
 
 // mode is what holds: without a word commands are repeated where nobody can tell.

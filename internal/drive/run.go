@@ -56,11 +56,7 @@ func Run(args []string, environ []string, stdout, stderr io.Writer) int {
 		}
 		return fail(126, err)
 	}
-	dir, err := os.Getwd()
-	if err != nil {
-		return fail(125, err)
-	}
-	rules, err := policy.Load(dir, policy.Machine)
+	rules, err := loadPolicy()
 	if err != nil {
 		return fail(125, err)
 	}
@@ -86,4 +82,13 @@ func Run(args []string, environ []string, stdout, stderr io.Writer) int {
 		return fail(125, err)
 	}
 	return end(status)
+}
+
+// loadPolicy is what files say of the project in this directory, and what is built in.
+func loadPolicy() (policy.Policy, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	return policy.Load(dir, policy.Machine)
 }

@@ -40,6 +40,11 @@ func tellJobs(cmd *exec.Cmd, tool string, j jobs) {
 	case tool == "cargo" && lookup(cmd.Env, byVariable[tool]) == "" && !optionJobs(cmd.Args[1:]):
 		serveBy(cmd, j, false)
 		tellBy(cmd, byVariable[tool], j.slots)
+	case tool == "meson": // its compile asks no variable
+		tellBy(cmd, byVariable[tool], j.slots)
+		if i := slices.Index(cmd.Args, "compile"); i > 0 && !optionJobs(cmd.Args[i+1:]) {
+			cmd.Args = slices.Insert(cmd.Args, i+1, fmt.Sprintf("-j%d", j.slots()))
+		}
 	case byVariable[tool] != "":
 		tellBy(cmd, byVariable[tool], j.slots)
 	case tool == "go": // most of its subcommands know -p, and those that don't are not told
@@ -132,7 +137,7 @@ func optionJobs(args []string) bool {
 
 var (
 	byOption   = []string{"ninja", "ninja-build", "samu", "scons", "parallel"}
-	byVariable = map[string]string{"cmake": "CMAKE_BUILD_PARALLEL_LEVEL", "ctest": "CTEST_PARALLEL_LEVEL", "cargo": "CARGO_BUILD_JOBS"}
+	byVariable = map[string]string{"cmake": "CMAKE_BUILD_PARALLEL_LEVEL", "ctest": "CTEST_PARALLEL_LEVEL", "cargo": "CARGO_BUILD_JOBS", "meson": "MESON_TESTTHREADS"}
 )
 
 // isParallelJobs knows the other names of -j in GNU parallel.

@@ -32,7 +32,7 @@ func TestAToolIsToldTheJobsInItsOwnWayWhereNobodyHas(t *testing.T) {
 	put("young/ninja", young)
 	put("young/make", young)
 	for _, bin := range []string{"old", "young"} {
-		for _, tool := range []string{"cmake", "ctest", "scons", "parallel", "xargs", "cargo", "go"} {
+		for _, tool := range []string{"cmake", "ctest", "scons", "parallel", "xargs", "cargo", "go", "meson"} {
 			put(bin+"/"+tool, old)
 		}
 		put(bin+"/build.sh", "#! /bin/sh\n")
@@ -40,7 +40,7 @@ func TestAToolIsToldTheJobsInItsOwnWayWhereNobodyHas(t *testing.T) {
 		put(bin+"-makefiles/CMakeCache.txt", "CMAKE_GENERATOR:INTERNAL=Unix Makefiles\nCMAKE_MAKE_PROGRAM:FILEPATH="+filepath.Join(dir, bin, "make")+"\n")
 		put(bin+"-ninja/CMakeCache.txt", "CMAKE_GENERATOR:INTERNAL=Ninja\nCMAKE_MAKE_PROGRAM:FILEPATH="+filepath.Join(dir, bin, "ninja")+"\n")
 	}
-	const all = "CARGO_BUILD_JOBS=24|CMAKE_BUILD_PARALLEL_LEVEL=24|CTEST_PARALLEL_LEVEL=24"
+	const all = "CARGO_BUILD_JOBS=24|CMAKE_BUILD_PARALLEL_LEVEL=24|CTEST_PARALLEL_LEVEL=24|MESON_TESTTHREADS=24"
 	for _, c := range []struct{ tool, args, env, want, wantEnv string }{
 		{"old/ninja", "-C out all", "", "-j24 -C out all", ""},
 		{"old/ninja", "-C out -j3", "", "-C out -j3", ""},
@@ -60,6 +60,9 @@ func TestAToolIsToldTheJobsInItsOwnWayWhereNobodyHas(t *testing.T) {
 		{"old/cmake", "--build DIR/old-ninja", "", "--build DIR/old-ninja", "CMAKE_BUILD_PARALLEL_LEVEL=24"},
 		{"old/cmake", "--build DIR/young-ninja", "", "--build DIR/young-ninja", "MAKEFLAGS= -j24 --jobserver-auth=fifo of 0"},
 		{"old/ctest", "-V", "CTEST_PARALLEL_LEVEL=2", "-V", "CTEST_PARALLEL_LEVEL=2"},
+		{"old/meson", "compile -C out", "", "compile -j24 -C out", "MESON_TESTTHREADS=24"},
+		{"old/meson", "compile -C out -j 3", "MESON_TESTTHREADS=1", "compile -C out -j 3", "MESON_TESTTHREADS=1"},
+		{"old/meson", "test -C out", "", "test -C out", "MESON_TESTTHREADS=24"},
 		{"old/cargo", "build", "", "build", "MAKEFLAGS= -j24 --jobserver-auth=pipe of 0|CARGO_BUILD_JOBS=24"},
 		{"old/cargo", "build -j3", "", "build -j3", "CARGO_BUILD_JOBS=24"},
 		{"old/go", "build ./...", "", "build ./...", "GOFLAGS=-p=24"},
@@ -71,7 +74,7 @@ func TestAToolIsToldTheJobsInItsOwnWayWhereNobodyHas(t *testing.T) {
 		{"old/build.sh", "all", "MAKEFLAGS=-j1", "all", "MAKEFLAGS=-j1|" + all},
 		{"old/build.sh", "all", "MAKEFLAGS=-j2 --jobserver-auth=3,4", "all", "MAKEFLAGS=-j2 --jobserver-auth=3,4|" + all},
 		{"old/build.py", "all", "", "all", all + "|MAKEFLAGS=-j24"},
-		{"young/build.py", "all", "", "all", "MAKEFLAGS= -j24 --jobserver-auth=fifo of 0|CARGO_BUILD_JOBS=24|CTEST_PARALLEL_LEVEL=24"},
+		{"young/build.py", "all", "", "all", "MAKEFLAGS= -j24 --jobserver-auth=fifo of 0|CARGO_BUILD_JOBS=24|CTEST_PARALLEL_LEVEL=24|MESON_TESTTHREADS=24"},
 	} {
 		bin, tool := filepath.Split(c.tool)
 		t.Setenv("PATH", filepath.Join(dir, bin))

@@ -69,8 +69,12 @@ func read(name string) (Policy, error) {
 		patterns []string
 	}{{Travels, f.Travel}, {Drives, f.Drive}, {Stays, f.Local}, {Repeats, f.Repeat}} {
 		for _, pattern := range list.patterns {
-			if pattern == "" || strings.ContainsAny(pattern, "/ \t\n\x00") {
-				return nil, fmt.Errorf("policy %s: %q: a pattern is a program's name without its directory, where * stands for any text", name, pattern)
+			if program, argument, only := strings.Cut(pattern, " "); program == "" || only && argument == "" ||
+				strings.Contains(program, "/") || strings.ContainsAny(argument, " ") || strings.ContainsAny(pattern, "\t\n\x00") {
+				return nil, fmt.Errorf("policy %s: %q: a pattern is a program's name without its directory, and maybe a blank and one argument; * stands for any text", name, pattern)
+			}
+			if list.verdict == Repeats && strings.Contains(pattern, " ") {
+				return nil, fmt.Errorf("policy %s: repeat: %q: a pattern is here a program's name alone, where * stands for any text", name, pattern)
 			}
 			p = append(p, Rule{list.verdict, pattern, name})
 		}

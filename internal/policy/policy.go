@@ -26,12 +26,15 @@ const (
 // Rule is for programs whose name matches.
 type Rule struct {
 	Verdict Verdict
-	Pattern string // of the last part of the program's pathname; a * stands for any bytes
-	From    string // the file that says so, or "built in"
+	Pattern string // of the last part of the program's pathname; a * stands for any bytes. Behind a blank: of one of its arguments
+	From    string // the file that says so, or BuiltIn
 }
 
 // Policy is rules, the strongest first.
 type Policy []Rule
+
+// BuiltIn is where our own rules come from.
+const BuiltIn = "built in"
 
 // longest is LONGEST_POLICY of libmexec/policy.h without the NUL.
 const longest = 8191
@@ -43,20 +46,28 @@ func Own() Policy {
 		// Not env, nice, sh, xargs and their like: they execute others.
 		Stays: "[ basename cat chgrp chmod chown cmp cp cut date dirname echo expr false head hostname id install ln ls mkdir mkfifo mktemp mv " +
 			"printf pwd readlink realpath rm rmdir stat tail tee test touch tr true uname wc which",
-		Drives: "ctest mpmake mprun ninja ninja-build samu",
+		// xargs asked for more than one at a time is one, and else executes others like env.
+		Drives: "cargo cmake=--build ctest debuild dh dh_auto_* dpkg-buildpackage meson=compile meson=test mpmake mprun ninja ninja-build parallel prove samu scons " +
+			"xargs=--max-procs* xargs=-P*",
 	} {
 		for name := range strings.FieldsSeq(names) {
-			p = append(p, Rule{verdict, name, "built in"})
+			p = append(p, Rule{verdict, strings.Replace(name, "=", " ", 1), BuiltIn})
 		}
 	}
 	slices.SortFunc(p, func(a, b Rule) int { return strings.Compare(a.Pattern, b.Pattern) })
 	return p
 }
 
-// Decide finds the rule for a program's name.
-func (p Policy) Decide(name string) (Rule, bool) {
+// ForMake is what counts of it below mpmake, all of whose recipes travel: what files say, and which programs are drivers too.
+func (p Policy) ForMake() Policy {
+	return slices.DeleteFunc(slices.Clone(p), func(r Rule) bool { return r.From == BuiltIn && r.Verdict == Stays })
+}
+
+// Decide finds the rule for a program's name and arguments.
+func (p Policy) Decide(name string, args ...string) (Rule, bool) {
 	for _, r := range p {
-		if r.Verdict != Repeats && matches(r.Pattern, name) {
+		pattern, argument, only := strings.Cut(r.Pattern, " ")
+		if r.Verdict != Repeats && matches(pattern, name) && (!only || slices.ContainsFunc(args, func(a string) bool { return matches(argument, a) })) {
 			return r, true
 		}
 	}
@@ -93,7 +104,7 @@ func (p Policy) Encode(parent int) (string, error) {
 	text := fmt.Append(nil, parent)
 	for _, r := range p {
 		if r.Verdict != Repeats {
-			text = append(append(text, ' ', byte(r.Verdict)), r.Pattern...)
+			text = append(append(text, ' ', byte(r.Verdict)), strings.Replace(r.Pattern, " ", "\t", 1)...)
 		}
 	}
 	if len(text) > longest {

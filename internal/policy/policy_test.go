@@ -81,6 +81,28 @@ func TestWhatMayRunTwiceSaysNothingOfWhereItRuns(t *testing.T) {
 	}
 }
 
+func TestARuleMayBeForCallsWithAnArgument(t *testing.T) {
+	for call, want := range map[string]Verdict{
+		"cmake --build .": Drives, "cmake -E copy a b": Travels, "cmake": Travels, "xargs -P4 gzip": Drives, "xargs -n1 gzip": Travels,
+		"meson compile -C b": Drives, "meson --internal exe x": Travels, "dh_auto_build": Drives, "prove t": Drives,
+	} {
+		words := strings.Fields(call)
+		if got, _ := Own().Decide(words[0], words[1:]...); got.Verdict != want {
+			t.Errorf("%s: %c", call, got.Verdict)
+		}
+	}
+}
+
+// All recipes travel below mpmake, but nested drivers do not, and a file is obeyed.
+func TestBelowMpmakeOnlyDriversStayAndWhatAFileSays(t *testing.T) {
+	p := append(Policy{{Stays, "doxygen", "a file"}}, Own()...).ForMake()
+	for name, want := range map[string]Verdict{"doxygen": Stays, "cp": Travels, "ninja": Drives, "cc": Travels} {
+		if got, _ := p.Decide(name); got.Verdict != want {
+			t.Errorf("%s: %c", name, got.Verdict)
+		}
+	}
+}
+
 func TestNoFileIsNoError(t *testing.T) {
 	p, err := Load(t.TempDir(), "/nonexistent/policy.toml")
 	if err != nil || len(p) != len(Own()) {
@@ -92,10 +114,13 @@ func TestABadFileIsOneLineThatSaysWhere(t *testing.T) {
 	for text, want := range map[string]string{
 		"local = [":         ":1: ",
 		"locals = ['x']":    "locals: no such setting; there are local, drive, travel and repeat",
-		"local = ['a b']":   "\"a b\": a pattern is a program's name without its directory, where * stands for any text",
+		"local = ['a b c']": "\"a b c\": a pattern is a program's name without its directory, and maybe a blank and one argument; * stands for any text",
+		"local = ['a ']":    "\"a \": a pattern is",
+		"local = [' a']":    "\" a\": a pattern is",
 		"local = ['bin/x']": "\"bin/x\": a pattern is",
 		"local = ['']":      "\"\": a pattern is",
 		"local = 'x'":       "policy ",
+		"repeat = ['a b']":  "repeat: \"a b\": a pattern is here a program's name alone",
 	} {
 		dir := t.TempDir()
 		name := filepath.Join(dir, Project)
@@ -126,10 +151,10 @@ func TestTheShimDecidesTheSame(t *testing.T) {
 #include <string.h>
 int main(void)
 {
-	static char policy[LONGEST_POLICY], name[256];
-	while (fgets(policy, sizeof(policy), stdin) != NULL && fgets(name, sizeof(name), stdin) != NULL) {
+	static char policy[LONGEST_POLICY], name[256], line[256];
+	while (fgets(policy, sizeof(policy), stdin) != NULL && fgets(name, sizeof(name), stdin) != NULL && fgets(line, sizeof(line), stdin) != NULL) {
 		policy[strcspn(policy, "\n")] = 0;
-		char sign = find_rule(policy, name, strcspn(name, "\n"));
+		char sign = find_rule(policy, name, strcspn(name, "\n"), (struct arguments){.line = line});
 		putchar(sign == 0 ? '0' : sign);
 	}
 }
@@ -150,16 +175,20 @@ int main(void)
 	for range 20000 {
 		var p Policy
 		for range random.IntN(4) {
-			p = append(p, Rule{[]Verdict{Travels, Stays, Drives}[random.IntN(3)], "*"[:random.IntN(2)] + word("ab*", 6) + "a", ""})
+			pattern := "*"[:random.IntN(2)] + word("ab*", 6) + "a"
+			if random.IntN(3) == 0 {
+				pattern += " " + word("ab*", 4) + "b"
+			}
+			p = append(p, Rule{[]Verdict{Travels, Stays, Drives}[random.IntN(3)], pattern, ""})
 		}
-		name := word("ab", 9)
+		name, line := word("ab", 9), word("ab \t'\";&|b", 20)
 		text, err := p.Encode(random.IntN(99999))
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(&questions, "%s\n%s\n", text, name)
+		fmt.Fprintf(&questions, "%s\n%s\n%s\n", text, name, line)
 		sign := byte('0')
-		if r, ok := p.Decide(name); ok {
+		if r, ok := p.Decide(name, arguments(line)...); ok {
 			sign = byte(r.Verdict)
 		}
 		want = append(want, sign)
@@ -173,7 +202,7 @@ int main(void)
 	}
 	for i := range want {
 		if got[i] != want[i] {
-			t.Fatalf("%q, %q: %c in C, %c in Go", lines[2*i], lines[2*i+1], got[i], want[i])
+			t.Fatalf("%q, %q: %c in C, %c in Go", lines[3*i], lines[3*i+1]+" "+lines[3*i+2], got[i], want[i])
 		}
 	}
 }

@@ -24,12 +24,12 @@ func isOurs(name string) bool {
 }
 
 // IsDriver tells whether what a program starts is to travel.
-func (p Policy) IsDriver(path string) bool {
-	name := base(path)
+func (p Policy) IsDriver(s Spawn) bool {
+	name := base(s.Path)
 	if isOurs(name) {
 		return false // it sees to that
 	}
-	rule, _ := p.Decide(name)
+	rule, _ := p.Decide(name, s.rest()...)
 	return IsMake(name) || rule.Verdict == Drives
 }
 
@@ -43,17 +43,18 @@ func (p Policy) Judge(s Spawn) Verdict {
 	case isOurs(name):
 		return Stays
 	}
-	rule, ok := p.Decide(name)
+	rule, ok := p.Decide(name, s.rest()...)
 	if !ok && isShell(name) {
-		if word, one := onlyCommand(s.Args); one {
-			rule, _ = p.Decide(base(word))
+		if word, behind, one := onlyCommand(s.Args); one {
+			rule, _ = p.Decide(base(word), arguments(behind)...)
 		}
 	}
 	return rule.Verdict
 }
 
-// Leads tells whether a shell's command line has a driver in it, as a word. own is the name of the make that executes it, or empty.
-func (p Policy) Leads(own string, s Spawn) bool {
+// Leads tells whether a shell's command line has a driver in it, as a word. own is the name of the make that executes it, or empty; makes says whether
+// makes count.
+func (p Policy) Leads(own string, s Spawn, makes bool) bool {
 	if !isShell(base(s.Path)) || len(s.Args) < 3 {
 		return false
 	}
@@ -66,8 +67,8 @@ func (p Policy) Leads(own string, s Spawn) bool {
 		}
 		word, rest := at[:n], at[n:]
 		if word != "" && !strings.HasPrefix(rest, "/") {
-			rule, _ := p.Decide(word)
-			if rule.Verdict == Drives || word == own || slices.Contains(drivers, word) {
+			rule, _ := p.Decide(word, arguments(rest)...)
+			if rule.Verdict == Drives || makes && (word == own || slices.Contains(drivers, word)) {
 				return true
 			}
 		}
@@ -78,17 +79,28 @@ func (p Policy) Leads(own string, s Spawn) bool {
 
 func isShell(name string) bool { return strings.HasSuffix(name, "sh") }
 
-// onlyCommand is the first word of a shell's line that is one command.
-func onlyCommand(args []string) (word string, ok bool) {
+// onlyCommand is the first word of a shell's line that is one command, and what is behind it.
+func onlyCommand(args []string) (word, behind string, ok bool) {
 	if len(args) < 3 || args[1] != "-c" || strings.ContainsAny(args[2], ";&|()`\n") {
-		return "", false
+		return "", "", false
 	}
 	word = strings.TrimLeft(args[2], " \t")
 	if i := strings.IndexAny(word, " \t<>"); i >= 0 {
-		word = word[:i]
+		word, behind = word[:i], word[i:]
 	}
-	return word, true
+	return word, behind, true
 }
+
+// arguments are the words of one simple command in a shell's line, without what quotes them.
+func arguments(line string) []string {
+	if i := strings.IndexAny(line, ";&|\n"); i >= 0 {
+		line = line[:i]
+	}
+	return strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t'\"", r) })
+}
+
+// rest are the arguments behind the name.
+func (s Spawn) rest() []string { return s.Args[min(1, len(s.Args)):] }
 
 // base is the part behind the last slash, which may be empty; path.Base thinks otherwise.
 func base(name string) string {

@@ -145,7 +145,7 @@ func (t *tracer) executed(pid int) {
 		if t.front(pid, p) != nil {
 			t.release(pid)
 		}
-	case v == policy.Drives && !t.rules.IsDriver(p.Path): // a shell, or the tool's like
+	case v == policy.Drives && !t.rules.IsDriver(p.Spawn): // a shell, or the tool's like
 		t.owner[pid] = &driver{}
 		resume(pid, 0)
 	case v == policy.Drives && escapes(pid, p):
@@ -167,13 +167,13 @@ func (t *tracer) judge(pid int, d *driver, p program) policy.Verdict {
 	}
 	if d.make != "" {
 		if recursive, known := isRecursive(pid, d.pid); known {
-			if recursive {
+			if recursive || t.rules.Leads(d.make, p.Spawn, false) {
 				return policy.Drives
 			}
 			return v
 		}
 	}
-	if t.rules.Leads(d.make, p.Spawn) {
+	if t.rules.Leads(d.make, p.Spawn, true) {
 		return policy.Drives
 	}
 	return v

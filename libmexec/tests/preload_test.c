@@ -86,6 +86,33 @@ TEST(what_a_tool_starts_goes_behind_the_stub_as_its_policy_says)
 	SAME(times(contents("log"), "[/dev/null]"), 1); // of tac
 }
 
+// One that is a driver by its arguments, in each way that a shell's line may call it; the others travel whole.
+TEST(a_driver_may_be_one_for_some_arguments_only)
+{
+	char policy[64];
+	snprintf(policy, sizeof(policy), "MEXEC_POLICY=%d @sh\t-u* @env\tFOO=*", (int)getpid());
+	serve_here("sock", "log");
+	const char script[] = "env FOO=a /bin/echo inner 1; env BAR=b /bin/echo outer; sh -uec '/bin/echo inner 2; :'; sh -ec '/bin/echo outer; :'; "
+			      "sh -c 'cd /; env \"FOO=c\" /bin/echo inner 3'; sh -c 'cd /; env BAR=d; env x=FOO=e true; :'";
+	SAME(run("/bin/sh", LIST("sh", "-c", (char *)script), stub_path, policy), 0);
+	SAME(times(contents("log"), "\n"), 4);
+	SAME(times(contents("log"), "[inner] [2]"), 1); // what env executes takes its place, and stays
+	SAME(times(contents("log"), "[BAR=b]"), 1);
+}
+
+// As debian/rules is: a make is told by the first line of what is executed.
+TEST(a_makefile_that_is_executed_is_a_make)
+{
+	char policy[64];
+	snprintf(policy, sizeof(policy), "MEXEC_POLICY=%d", (int)getpid());
+	serve_here("sock", "log");
+	file("rules", "#!/usr/bin/make -f\nall: ; @/bin/echo a recipe\n", 0700);
+	SAME(run("/bin/sh", LIST("sh", "-c", "./rules all; :"), stub_path, policy), 0);
+	SAME_TEXT(contents("out"), "a recipe\n");
+	SAME(times(contents("log"), "\n"), 1);
+	SAME(times(contents("log"), "[a] [recipe]"), 1);
+}
+
 static int make(char *const argv[], const char *makefile, const char *more)
 {
 	file("Makefile", makefile, 0600);

@@ -45,7 +45,7 @@ func everywhere(t *testing.T, dir string, n int, r result) {
 			t.Errorf("%d at once on %s", m, node)
 		}
 	}
-	if !strings.Contains(r.errs, fmt.Sprintf("mprun: %d commands in ", n)) {
+	if !strings.Contains(r.errs, fmt.Sprintf(": %d commands in ", n)) {
 		t.Errorf("said %q", r.errs)
 	}
 }
@@ -130,6 +130,55 @@ func TestADriverBelowADriverStaysAndWhatItStartsSpreads(t *testing.T) {
 	everywhere(t, dir, 24, mprun(t, node1, dir, "sh", "all.sh"))
 }
 
+// cmake is a driver with --build only: the other call travels whole, and runs its six jobs on the node where it is.
+func TestADriverByItsArgumentsStaysAtAnyDepth(t *testing.T) {
+	node1, _, _ := three(t)
+	dir := t.TempDir()
+	job(t, dir)
+	script(t, filepath.Join(dir, "cmake"), "for i in 1 2 3 4 5 6; do ./job $2$i & done; wait\n")
+	write(t, filepath.Join(dir, "all.sh"), "sh -c 'cd . && ./cmake --build a' & ./cmake --build b & wait\n")
+	everywhere(t, dir, 12, mprun(t, node1, dir, "sh", "all.sh"))
+
+	dir = t.TempDir()
+	job(t, dir)
+	script(t, filepath.Join(dir, "cmake"), "for i in 1 2 3 4 5 6; do ./job $2$i & done; wait\n")
+	r := mprun(t, node1, dir, "sh", "-c", "./cmake -E a; :")
+	began, _ := overlap(t, dir)
+	if r.code != 0 || len(began) != 1 || !strings.Contains(r.errs, "mprun: 1 command in ") {
+		t.Errorf("%+v; ran on %v", r, began)
+	}
+}
+
+// Below make a line that calls another driver stays as a nested make does, whatever make thinks of it; and a file is obeyed.
+func TestADriverInARecipeOfMpmakeStaysAndWhatItStartsSpreads(t *testing.T) {
+	node1, _, _ := three(t)
+	for _, make := range []string{"make", "make-4.4.1"} {
+		dir := t.TempDir()
+		job(t, dir)
+		script(t, filepath.Join(dir, "ninja"), "for i in 1 2 3 4 5 6; do ./job $1$i & done; wait\n")
+		write(t, filepath.Join(dir, ".mexec.toml"), `local = ["hostname"]`+"\n")
+		write(t, filepath.Join(dir, "Makefile"), "all: a b c\na b: ; cd . && ./ninja $@\nc: ; hostname\n")
+		cmd := node1.Command("mpmake", "-s", "-j12")
+		if make != "make" {
+			cmd.Env = append(cmd.Env, "MEXEC_MAKE="+tool(t, make))
+		}
+		cmd.Dir = dir
+		r := run(t, cmd)
+		everywhere(t, dir, 12, r)
+		if r.out != "node1\n" {
+			t.Errorf("%s: said %q", make, r.out)
+		}
+	}
+}
+
+func script(t *testing.T, path, text string) {
+	t.Helper()
+	write(t, path, "#!/bin/sh\n"+text)
+	if err := os.Chmod(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestAProjectSaysWhatStaysAndWhatTravels(t *testing.T) {
 	node1, _, _ := three(t)
 	dir := t.TempDir()
@@ -198,7 +247,7 @@ func TestExplainStartsNothing(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, ".mexec.toml"), `local = ["git*"]`+"\n")
 	r := mprun(t, node1, dir, "--explain", "sh", "-c", "touch started")
-	for _, line := range []string{"  stays (" + dir + "/.mexec.toml): git*\n", "  stays, what it starts travels (built in): ctest gmake make mpmake mprun ninja", " MAKEFLAGS=-j12 sh -c touch started\n"} {
+	for _, line := range []string{"  stays (" + dir + "/.mexec.toml): git*\n", "  stays, what it starts travels (built in): cargo 'cmake --build' ctest ", " MAKEFLAGS=-j12 sh -c touch started\n"} {
 		if !strings.Contains(r.out, line) {
 			t.Errorf("%q is not in\n%s", line, r.out)
 		}
