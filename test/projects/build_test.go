@@ -164,7 +164,7 @@ func (w *workshop) build(t *testing.T, kind string, h *hosts.Host, line, jobs st
 	cmd := h.CommandContext(t.Context(), "sh", "-c", line)
 	cmd.Dir = work
 	cmd.Env = append(cmd.Env, environ(jobs)...)
-	cmd.Env = append(cmd.Env, "PATH="+h.Bin()+":"+path)
+	cmd.Env = append(cmd.Env, "PATH="+h.Bin()+":"+path, "MEXEC_TRACE="+w.path(kind+".json"))
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, log
 	r := result{kind: kind, began: time.Now()}

@@ -1,13 +1,12 @@
 package projects_test
 
 import (
-	"context"
+	"encoding/json"
+	"os"
 	"testing"
 	"time"
 
 	"mexec"
-	"mexec/internal/ctl"
-	"mexec/internal/ledger"
 	"mexec/test/hosts"
 )
 
@@ -55,22 +54,47 @@ func (a account) most() float64 {
 	return float64(most) * float64(len(a)) / float64(a.sum())
 }
 
-// placed is the CPU time of the commands that we placed, by the node where they ran, and their number.
-func placed(t *testing.T, home *hosts.Host, since time.Time) (commands int, used account) {
+// told is what mpmake's or mprun's own trace says of a build.
+type told struct {
+	commands int                      // that were placed
+	placed   account                  // the CPU time of these, by the node where they ran
+	kept     map[string]time.Duration // that of those that stayed with the tool, by the reason
+}
+
+// readTrace reads the file that MEXEC_TRACE has named: a process for each node, and a slice for each command.
+func readTrace(t *testing.T, name string) told {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	var jobs []ledger.Job
-	if err := ctl.Query(ctx, home.OutsideSocket(), "jobs", &jobs); err != nil {
+	text, err := os.ReadFile(name)
+	if err != nil {
 		t.Fatal(err)
 	}
-	used = account{}
-	for _, j := range jobs {
-		if j.Received.Before(since) {
-			continue
+	var trace struct {
+		TraceEvents []struct {
+			Name, Cat, Ph string
+			Pid           int
+			Args          struct {
+				Name string
+				Why  string
+				CPU  float64 `json:"cpu_s"`
+			}
 		}
-		commands++
-		used[j.Node] += j.Usage.User + j.Usage.System
 	}
-	return commands, used
+	if err := json.Unmarshal(text, &trace); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	nodes := map[int]mexec.NodeID{}
+	is := told{placed: account{}, kept: map[string]time.Duration{}}
+	for _, e := range trace.TraceEvents {
+		used := time.Duration(e.Args.CPU * float64(time.Second))
+		switch {
+		case e.Ph == "M" && e.Name == "process_name":
+			nodes[e.Pid] = mexec.NodeID(e.Args.Name)
+		case e.Ph == "X" && e.Cat == "placed":
+			is.commands++
+			is.placed[nodes[e.Pid]] += used
+		case e.Ph == "X" && e.Cat == "kept":
+			is.kept[e.Args.Why] += used
+		}
+	}
+	return is
 }

@@ -28,9 +28,9 @@ const (
 // line is a row of the table.
 type line struct {
 	*workshop
-	commands            int
-	placed              float64
-	spread              account
+	told
+	share               float64 // of the CPU time, in commands that we placed
+	spread              account // what each node has used
 	whole, alone, over  time.Duration
 	compared, differing int
 	unsteady            int // those of them that differ between two plain builds too
@@ -78,10 +78,9 @@ func (l *line) show(t *testing.T, cluster *hosts.Hosts, one *hosts.Host) {
 	before := read(t, cluster)
 	over := l.build(t, "over", home, l.command, "")
 	used := read(t, cluster).since(before)
-	commands, placed := placed(t, home, over.began)
-
-	l.whole, l.alone, l.over, l.spread, l.commands, l.skipped = whole.elapsed, alone.elapsed, over.elapsed, used, commands, ""
-	l.placed = float64(placed.sum()) / float64(used.sum())
+	l.told = readTrace(t, l.path("over.json"))
+	l.whole, l.alone, l.over, l.spread, l.skipped = whole.elapsed, alone.elapsed, over.elapsed, used, ""
+	l.share = float64(l.placed.sum()) / float64(used.sum())
 	compared, different := l.difference(t, alone, over)
 	if compared == 0 {
 		t.Error("nothing to compare")
@@ -95,10 +94,10 @@ func (l *line) show(t *testing.T, cluster *hosts.Hosts, one *hosts.Host) {
 			t.Errorf("differs from a plain build: %s", name)
 		}
 	}
-	t.Logf("%d commands; CPU %v, placed %.0f %%, most %.2f; elapsed %.1f s, alone %.1f, whole %.1f; %d compared, %d differ, %d in plain builds too",
-		commands, used, 100*l.placed, used.most(), over.elapsed.Seconds(), alone.elapsed.Seconds(), whole.elapsed.Seconds(), compared, l.differing, l.unsteady)
-	if l.serial == "" && l.placed < placedMin {
-		t.Errorf("%.0f %% of the CPU time in commands that we placed", 100*l.placed)
+	t.Logf("%d commands; CPU %v, placed %v, %.0f %%, most %.2f; kept %v; elapsed %.1f s, alone %.1f, whole %.1f; %d compared, %d differ, %d in plain builds too",
+		l.commands, used, l.placed, 100*l.share, used.most(), l.kept, over.elapsed.Seconds(), alone.elapsed.Seconds(), whole.elapsed.Seconds(), compared, l.differing, l.unsteady)
+	if l.serial == "" && l.share < placedMin {
+		t.Errorf("%.0f %% of the CPU time in commands that we placed", 100*l.share)
 	}
 	if most := used.most(); l.serial == "" && most > shareMost {
 		t.Errorf("a node has %.2f of its fair share: %v", most, used)
