@@ -25,25 +25,28 @@ type workshop struct {
 
 func (w *workshop) path(name string) string { return filepath.Join(w.dir, name) }
 
-// newWorkshop gets the sources and prepares them, once: what is there already is kept.
-func newWorkshop(t *testing.T, r row) *workshop {
+// newWorkshop gets the sources and prepares them, once: what is there already is kept. Where that can't be it says why.
+func newWorkshop(t *testing.T, r row) (w *workshop, missing string) {
 	t.Helper()
 	for _, tool := range r.needs {
 		if !has(tool) {
-			t.Skipf("needs %s", tool)
+			return nil, tool + " is not installed"
 		}
 	}
 	base, err := filepath.Abs("../../tmp/projects")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &workshop{row: r, dir: filepath.Join(base, strings.Map(wordly, r.name))}
+	w = &workshop{row: r, dir: filepath.Join(base, strings.Map(wordly, r.name))}
 	if _, err := os.Stat(w.path("ready")); err != nil {
 		if err := errors.Join(os.RemoveAll(w.dir), os.MkdirAll(w.path("work"), 0o755)); err != nil {
 			t.Fatal(err)
 		}
 		if r.made == "" {
-			tree := w.sources(t, filepath.Join(base, "sources"))
+			tree, err := w.sources(t, filepath.Join(base, "sources"))
+			if err != nil {
+				return nil, err.Error()
+			}
 			w.shell(t, `cp -a "`+tree+`/." .`)
 		}
 		w.shell(t, r.made)
@@ -53,7 +56,7 @@ func newWorkshop(t *testing.T, r row) *workshop {
 		}
 	}
 	w.version = w.readVersion(filepath.Join(base, "sources"))
-	return w
+	return w, ""
 }
 
 func wordly(r rune) rune {
@@ -64,23 +67,18 @@ func wordly(r rune) rune {
 }
 
 // sources are those of Debian. GNU make's come with no configure, but for those that another test makes ready.
-func (w *workshop) sources(t *testing.T, into string) string {
-	t.Helper()
+func (w *workshop) sources(t *testing.T, into string) (tree string, err error) {
 	if w.pkg != "make-dfsg" {
-		tree, err := debian.Source(t.Context(), into, w.pkg)
-		if err != nil {
-			t.Skip(err)
-		}
-		return tree
+		return debian.Source(t.Context(), into, w.pkg)
 	}
-	tree := filepath.Join(into, w.pkg+"_4.4.1")
+	tree = filepath.Join(into, w.pkg+"_4.4.1")
 	if err := os.MkdirAll(into, 0o755); err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	if out, err := exec.CommandContext(t.Context(), "../recompiled/sources.sh", "4.4.1", tree).CombinedOutput(); err != nil {
-		t.Skipf("no sources of GNU make: %v: %s", err, out)
+		return "", fmt.Errorf("no sources of GNU make: %w: %s", err, out)
 	}
-	return tree
+	return tree, nil
 }
 
 // readVersion is that of the sources, or of the tool.
