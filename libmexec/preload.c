@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "collect.h"
+#include "handed.h"
 #include "route.h"
 #include "wrap.h"
 
@@ -63,6 +64,10 @@ static int spawn_here(spawn_function *direct, enum kept why, pid_t *pid, const c
 	pid_t own; // the caller need not want to know
 	if (pid == NULL)
 		pid = &own;
+	size_t n = is_driver(why) ? handed_room(envp, true) : 0;
+	const char *room[n + 1];
+	if (n > 0)
+		envp = hand_on(envp, true, room);
 	int err = direct(pid, file, actions, attributes, argv, envp);
 	if (err == 0 && why != KEPT_NOT)
 		note_kept(why, *pid, getpid(), file, argv);
@@ -75,8 +80,10 @@ static int spawn(spawn_function *direct, struct way way, const char *path, pid_t
 {
 	const char *wrapped[way.argc + WRAP_EXTRA];
 	wrap(wrapped, path, argv, way.argc);
+	size_t n = handed_room(envp, false);
+	const char *room[n + 1];
 	int saved = errno;
-	if (real.posix_spawn(pid, way.stub, actions, attributes, (char *const *)wrapped, envp) == 0)
+	if (real.posix_spawn(pid, way.stub, actions, attributes, (char *const *)wrapped, n > 0 ? hand_on(envp, false, room) : envp) == 0)
 		return 0;
 	errno = saved;
 	return spawn_here(direct, KEPT_WITHOUT_STUB, pid, file, actions, attributes, argv, envp);
@@ -113,8 +120,10 @@ static void execute(const char *path, char *const argv[], struct way *way, char 
 {
 	const char *wrapped[way->argc + WRAP_EXTRA];
 	wrap(wrapped, path, argv, way->argc);
+	size_t n = handed_room(envp, false);
+	const char *room[n + 1];
 	int saved = errno;
-	real.execve(way->stub, (char *const *)wrapped, envp);
+	real.execve(way->stub, (char *const *)wrapped, n > 0 ? hand_on(envp, false, room) : envp);
 	errno = saved;
 	way->why = KEPT_WITHOUT_STUB;
 }
@@ -123,6 +132,10 @@ static void execute(const char *path, char *const argv[], struct way *way, char 
 static int execute_here(int (*direct)(const char *, char *const[], char *const[]), enum kept why, const char *file, char *const argv[],
 			char *const envp[])
 {
+	size_t n = is_driver(why) ? handed_room(envp, true) : 0;
+	const char *room[n + 1];
+	if (n > 0)
+		envp = hand_on(envp, true, room);
 	uint64_t ticket = why != KEPT_NOT && has_journal() ? note_kept(why, getpid(), getppid(), file, argv) : 0;
 	int result = direct(file, argv, envp);
 	take_back(ticket);

@@ -12,6 +12,7 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include "handed.h"
 #include "policy.h"
 #include "search.h"
 #include "sure.h"
@@ -93,6 +94,7 @@ void start_routing(void)
 		strcpy(own_name, name);
 	else if (!is_tool(policy) && !is_driver_by_name())
 		return;
+	remember_handed();
 	fstat(1, &own_output);
 	own_pid = getpid();
 	start_journal(driver, from - 1 - driver);

@@ -14,6 +14,12 @@ struct way {
 	enum kept why;
 };
 
+// is_driver tells whether what is kept for that reason starts others, which travel.
+static inline bool is_driver(enum kept why)
+{
+	return why == KEPT_MAKE || why == KEPT_OURS || why == KEPT_RECURSIVE || why == KEPT_DRIVES;
+}
+
 // start_routing looks, once, at the process that loaded us.
 void start_routing(void);
 

@@ -100,6 +100,23 @@ TEST(a_driver_may_be_one_for_some_arguments_only)
 	SAME(times(contents("log"), "[BAR=b]"), 1);
 }
 
+// As SCons does. The stub must know whose command it is, the command has what the tool meant, and a driver below is one.
+TEST(a_tool_that_gives_its_children_an_environment_of_its_own_is_no_less_one)
+{
+	char policy[64];
+	snprintf(policy, sizeof(policy), "MEXEC_POLICY=%d", (int)getpid());
+	serve_here("sock", "log");
+	file("Makefile", "all: ; @/bin/echo $$A $$MAKELEVEL\n", 0600);
+	char cwd[4096], socket[4200];
+	CHECK(getcwd(cwd, sizeof(cwd)) != NULL);
+	snprintf(socket, sizeof(socket), "MEXEC_SOCKET => \"%s/sock\"", cwd);
+	char script[8192];
+	snprintf(script, sizeof(script), "%%ENV = (A => 1, %s); system('/usr/bin/env', '-u', 'MEXEC_SOCKET'); system('/usr/bin/make', '-s');", socket);
+	SAME(run("/usr/bin/perl", LIST("perl", "-e", script), stub_path, policy), 0);
+	SAME_TEXT(contents("out"), "A=1\n1 1\n");
+	SAME(times(contents("log"), "build=b7 driver=1\n"), 2);
+}
+
 // As debian/rules is: a make is told by the first line of what is executed.
 TEST(a_makefile_that_is_executed_is_a_make)
 {
