@@ -10,7 +10,7 @@ _mexec() {
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		-n | -a) ((i++)) ;;
+		-n | -a | --report | --trace) ((i++)) ;;
 		--) ((i++)); break ;;
 		-*) ;;
 		*) break ;;
@@ -28,10 +28,11 @@ _mexec() {
 	case $prev in
 	-n) COMPREPLY=($(compgen -W "$(_mexec_nodes)" -- "$cur")) ;;
 	-a) ;;
+	--report | --trace) COMPREPLY=($(compgen -f -- "$cur")) ;;
 	*)
 		if [[ $cur == -* ]]; then
 			case $1 in
-			*mprun) COMPREPLY=($(compgen -W "--explain --rerun= --help --version --" -- "$cur")) ;;
+			*mprun) COMPREPLY=($(compgen -W "--quiet --report --trace --explain --rerun= --help --version --" -- "$cur")) ;;
 			*) COMPREPLY=($(compgen -W "-n -a -p -v --no-stdin --rerun= --help --version --" -- "$cur")) ;;
 			esac
 		else
@@ -42,8 +43,14 @@ _mexec() {
 }
 complete -o default -F _mexec mexec mexecvp mprun
 
-# mpmake takes what make takes.
+# mpmake takes what make takes, and two options of its own.
 _mpmake() {
+	local cur=${COMP_WORDS[COMP_CWORD]}
+	if [[ $cur == --rep* || $cur == --trace= ]]; then
+		compopt -o nospace
+		COMPREPLY=($(compgen -W "--report= --trace=" -- "$cur"))
+		return
+	fi
 	declare -F _make >/dev/null || _completion_loader make 2>/dev/null
 	if declare -F _comp_cmd_make >/dev/null; then
 		_comp_cmd_make "$@"

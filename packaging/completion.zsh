@@ -10,6 +10,9 @@ case $service in
 mpmake) _dispatch make make ;;
 mprun)
 	_arguments -S \
+		'--quiet[show and say nothing]' \
+		'--report=[write a page about the build]:file:_files' \
+		'--trace=[write a trace for Perfetto]:file:_files' \
 		'--explain[say what would travel, start nothing]' \
 		'--rerun=[run commands of lost nodes again]:mode:(never safe always)' \
 		'(- *)--help[show the options]' \
