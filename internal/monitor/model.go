@@ -180,7 +180,7 @@ func (m *Model) fold(e *mexec.Event) {
 				m.Reran++
 			} else {
 				m.Refused++
-				count(m.Refusals, string(c.Node)+": "+e.Why)
+				count(m.Refusals, string(c.Node)+": "+strings.TrimPrefix(e.Why, string(c.Node)+": "))
 			}
 		}
 		c.Node, c.Why, c.Start, c.Outcome = "", e.Why, time.Time{}, Waiting

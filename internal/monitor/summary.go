@@ -27,9 +27,10 @@ func (m *Model) CPU(t Total) time.Duration { return m.There + t.Here }
 
 // What a line more has to be worth.
 const (
-	worthCPU  = 5 * time.Second // of a build that is worth a look at its time
-	worthSlow = 4               // a command that took more than the fourth part of the build
-	worthStay = 20              // what stayed took more than the twentieth part of the CPU time
+	worthCPU   = 5 * time.Second  // of a build that is worth a look at its time
+	worthSlow  = 4                // a command that took more than the fourth part of the build
+	worthStay  = 20               // what stayed took more than the twentieth part of the CPU time
+	worthWords = 10 * time.Second // of a shorter build, what its commands have said of their trouble is still to be seen
 )
 
 // Summary is what to say of a build that is over: five lines at most, the first always where there was a command, the others where they say something.
@@ -50,7 +51,7 @@ func (m *Model) Summary(t Total) []string {
 	if line := m.slowest(t); line != "" {
 		say("slowest: %s", line)
 	}
-	if line := m.trouble(); line != "" {
+	if line := m.trouble(); line != "" && t.Elapsed >= worthWords {
 		say("%s", line)
 	}
 	return lines
