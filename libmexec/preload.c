@@ -5,12 +5,15 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <spawn.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "collect.h"
 #include "handed.h"
 #include "route.h"
+#include "settle.h"
 #include "wrap.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -24,6 +27,7 @@ static struct {
 	int (*adddup2)(posix_spawn_file_actions_t *, int, int);
 	int (*execve)(const char *, char *const[], char *const[]);
 	int (*execvpe)(const char *, char *const[], char *const[]);
+	int (*sigaction)(int, const struct sigaction *, struct sigaction *);
 } real;
 
 __attribute__((constructor)) static void load(void)
@@ -36,6 +40,7 @@ __attribute__((constructor)) static void load(void)
 	*(void **)&real.adddup2 = dlsym(RTLD_NEXT, "posix_spawn_file_actions_adddup2");
 	*(void **)&real.execve = dlsym(RTLD_NEXT, "execve");
 	*(void **)&real.execvpe = dlsym(RTLD_NEXT, "execvpe");
+	*(void **)&real.sigaction = dlsym(RTLD_NEXT, "sigaction");
 	start_routing();
 }
 
@@ -196,4 +201,19 @@ EXPORT int execle(const char *path, const char *arg, ...)
 	char **envp = va_arg(list, char **);
 	va_end(list);
 	return execve(path, argv, envp);
+}
+
+EXPORT int sigaction(int sig, const struct sigaction *restrict action, struct sigaction *restrict old)
+{
+	int (*direct)(int, const struct sigaction *, struct sigaction *) = REAL(sigaction);
+	struct sigaction room;
+	int err = direct(sig, settled(sig, action, &room), old);
+	if (err == 0)
+		unsettled(sig, old);
+	return err;
+}
+
+EXPORT int kill(pid_t pid, int sig)
+{
+	return pid > 0 && pid != getpid() && was_told(sig) ? 0 : syscall(SYS_kill, pid, sig);
 }

@@ -35,7 +35,7 @@ static bool begins(const char *s, const char *with)
 	return strncmp(s, with, strlen(with)) == 0;
 }
 
-static bool is_make(const char *name)
+static bool is_make_name(const char *name)
 {
 	size_t n = strlen(name);
 	return strcmp(name, "make") == 0 || strcmp(name, "gmake") == 0 || begins(name, "make-") || begins(name, "gmake-") ||
@@ -90,7 +90,7 @@ void start_routing(void)
 	const char *rules = getenv("MEXEC_POLICY");
 	if (rules != NULL && strlen(rules) < sizeof(policy))
 		strcpy(policy, rules);
-	if (is_make(name) && strlen(name) < sizeof(own_name))
+	if (is_make_name(name) && strlen(name) < sizeof(own_name))
 		strcpy(own_name, name);
 	else if (!is_tool(policy) && !is_driver_by_name())
 		return;
@@ -99,6 +99,11 @@ void start_routing(void)
 	own_pid = getpid();
 	start_journal(driver, from - 1 - driver);
 	memcpy(stub, from, length);
+}
+
+bool is_make(void)
+{
+	return stub[0] != '\0' && own_name[0] != '\0' && getpid() == own_pid;
 }
 
 static const char *variable(char *const envp[], const char *prefix)
@@ -203,7 +208,7 @@ static bool may_travel(const char *file, char *const argv[], char *const envp[],
 	if (stub[0] == '\0' || file == NULL || begins(file, "/proc/self/") || begins(file, "/proc/thread-self/")) // the stub's own, to the stub
 		return false;
 	const char *name = base_name(file);
-	if (is_make(name))
+	if (is_make_name(name))
 		way->why = KEPT_MAKE;
 	else if (is_ours(name))
 		way->why = begins(name, "mexec") ? KEPT_NOT : KEPT_OURS;
@@ -225,7 +230,7 @@ static void look(struct way *way, int found, const char *path, const struct stat
 		way->why = KEPT_REFUSED;
 	else if (!sure_program(path, st, argv, envp, interpreter))
 		way->why = KEPT_UNSURE;
-	else if (is_make(base_name(interpreter))) // a makefile that is executed, as debian/rules
+	else if (is_make_name(base_name(interpreter))) // a makefile that is executed, as debian/rules
 		way->why = KEPT_MAKE;
 	else
 		way->stub = stub;

@@ -23,6 +23,9 @@ static inline bool is_driver(enum kept why)
 // start_routing looks, once, at the process that loaded us.
 void start_routing(void);
 
+// is_make says that this process is a make that we serve, and no child of it.
+bool is_make(void);
+
 // route decides on one spawn. It allocates nothing, takes no lock, writes no memory but its own stack and leaves errno alone: vfork's
 // child may ask.
 struct way route(const char *path, char *const argv[], char *const envp[]);

@@ -1,0 +1,61 @@
+// A make that is told to end deletes targets when its recipes have ended.
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+// interrupted starts a make in a group of its own, waits for the file "up", and sends sig to the group or to make alone. It returns make's wait status.
+static int interrupted(const char *makefile, int sig, bool group)
+{
+	file("Makefile", makefile, 0600);
+	serve_here("sock", "log");
+	pid_t pid = fork();
+	if (pid == 0) {
+		char preload[4200], driver[4200], cwd[4096], sock[4200];
+		CHECK(getcwd(cwd, sizeof(cwd)) != NULL);
+		snprintf(preload, sizeof(preload), "LD_PRELOAD=%s", preload_path);
+		snprintf(driver, sizeof(driver), "MEXEC_DRIVER=b7:%s:", stub_path);
+		snprintf(sock, sizeof(sock), "MEXEC_SOCKET=%s/sock", cwd);
+		redirect("out", 1);
+		redirect("err", 2);
+		setpgid(0, 0);
+		char *env[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C", preload, driver, sock, NULL};
+		execve("/usr/bin/make", LIST("make", "-s"), env);
+		_exit(99);
+	}
+	while (access("up", F_OK) != 0)
+		usleep(1000);
+	kill(group ? -pid : pid, sig);
+	return ended(pid);
+}
+
+// The handler stands for a recipe on another node, which is told later than make.
+TEST(a_target_that_a_recipe_makes_while_it_ends_is_deleted)
+{
+	SAME(interrupted("a: ; trap 'sleep 0.1; echo half >a; exit 3' INT; : >up; while :; do sleep 0.01; done\n", SIGINT, true), SIGINT);
+	CHECK(access("a", F_OK) != 0);
+	CHECK(strstr(contents("err"), "Deleting file 'a'") != NULL);
+}
+
+TEST(a_recipe_hears_of_makes_sigterm_once)
+{
+	SAME(interrupted("a: ; trap 'echo heard; sleep 0.1; echo half >a; exit 3' TERM; : >up; while :; do sleep 0.01; done\n", SIGTERM, false), SIGTERM);
+	CHECK(access("a", F_OK) != 0);
+	SAME_TEXT(contents("out"), "heard\n");
+}
+
+TEST(a_recipe_that_ignores_it_makes_make_wait_as_ever)
+{
+	SAME(interrupted("a: ; trap '' INT; echo half >a; : >up; sleep 1; echo whole >a\n", SIGINT, true), SIGINT);
+	SAME_TEXT(contents("a"), "whole\n");
+	CHECK(strstr(contents("err"), "Deleting file 'a'") != NULL);
+}
+
+TEST(a_make_that_ignores_the_interrupt_goes_on_ignoring_it)
+{
+	signal(SIGINT, SIG_IGN);
+	SAME(interrupted("a: ; : >up; sleep 0.1; echo whole >a\n", SIGINT, true), 0);
+	SAME_TEXT(contents("a"), "whole\n");
+}
