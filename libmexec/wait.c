@@ -106,6 +106,15 @@ static bool deaf(struct conversation *c)
 	return now.tv_sec - c->deaf > 1;
 }
 
+// Nothing tells whether kill(2) was for this process or for its group, and what a recipe has started is in the group there. A tool's own kill of one
+// process comes from our parent; ninja's, of a group, comes from it too, but each of its commands leads a group. What else ends a command of a build ends
+// builds, and comes by the group. Only of such commands do we take it so: to be wrong is to end more of a tree than was meant.
+static bool ends_tree(const struct conversation *c, const struct signalfd_siginfo *s)
+{
+	return c->job->head.flags & EXEC_DRIVER && signal_bit(s->ssi_signo) & ending && s->ssi_code == SI_USER &&
+	       (s->ssi_pid != (uint32_t)getppid() || getpgrp() == getpid());
+}
+
 static void pass(struct conversation *c, const struct signalfd_siginfo *s)
 {
 	uint32_t n = s->ssi_signo;
@@ -113,7 +122,7 @@ static void pass(struct conversation *c, const struct signalfd_siginfo *s)
 	if (n == SIGPIPE && s->ssi_pid == (uint32_t)getpid()) // our own line on a broken stderr
 		return;
 	// SI_KERNEL alone would not do: an alarm's signal is the kernel's too, and for one process.
-	bool group = s->ssi_code == SI_KERNEL && (bit & by_terminal);
+	bool group = (s->ssi_code == SI_KERNEL && (bit & by_terminal)) || ends_tree(c, s);
 	if (bit & stops) {
 		c->stop = n;
 		c->group = group;

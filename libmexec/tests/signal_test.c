@@ -15,15 +15,21 @@ static void own_group(void)
 	setpgid(0, 0);
 }
 
-static int sent(void (*before)(void), pid_t *pid)
+static int sent_by(char *driver, void (*before)(void), pid_t *pid)
 {
+	unlink("sock");
 	int l = listen_at("sock");
-	*pid = run_stub(LIST("mexec", "/bin/true"), LIST(SOCKET), before);
+	*pid = run_stub(LIST("mexec", "/bin/true"), LIST(SOCKET, driver), before);
 	int c = accept_at(l);
 	receive(c);
 	answer_text(c, FRAME_SENT, "n2: why");
 	await(holds_signals, *pid);
 	return c;
+}
+
+static int sent(void (*before)(void), pid_t *pid)
+{
+	return sent_by("X=", before, pid);
 }
 
 static void finish(int c, pid_t pid)
@@ -269,4 +275,35 @@ TEST(a_stub_killed_is_a_connection_closed)
 	kill(pid, SIGKILL);
 	SAME(next_signal(c, &scope), 0);
 	ended(pid);
+}
+
+static uint32_t scope_of(char *driver, void (*before)(void), bool by_another)
+{
+	pid_t pid;
+	uint32_t scope;
+	int c = sent_by(driver, before, &pid);
+	if (by_another && fork() == 0) {
+		kill(pid, SIGTERM);
+		_exit(0);
+	} else if (!by_another) {
+		kill(pid, SIGTERM);
+	}
+	SAME(next_signal(c, &scope), SIGTERM);
+	finish(c, pid);
+	return scope;
+}
+
+// kill(2) does not tell. A ninja kills groups, a make single processes, and a person whole builds.
+TEST(what_ends_a_command_of_a_build_is_for_its_group_unless_its_tool_means_it_alone)
+{
+	char driver[] = "MEXEC_DRIVER=b7:/mexec:";
+	SAME(scope_of(driver, NULL, false), 0);
+	SAME(scope_of(driver, own_group, false), 1);
+	SAME(scope_of(driver, NULL, true), 1);
+}
+
+TEST(without_a_build_a_kill_is_for_one_process)
+{
+	SAME(scope_of("X=", own_group, false), 0);
+	SAME(scope_of("X=", NULL, true), 0);
 }
