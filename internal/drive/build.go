@@ -55,6 +55,8 @@ type build struct {
 
 // run runs the program as argv0. equip changes its arguments and environment where it must know more, how many jobs may run above all.
 func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, j jobs) error) (syscall.WaitStatus, error) {
+	signals := heed()
+	defer signal.Stop(signals)
 	b.socket = ctl.Socket(b.getenv)
 	cmd := exec.Command(path)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -97,7 +99,7 @@ func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, j jobs) error)
 		return 0, err
 	}
 	if b.nested { // another of ours sums up
-		tool, err := b.supervise(cmd, func() {})
+		tool, err := b.supervise(cmd, signals, func() {})
 		if err != nil {
 			return 0, err
 		}
@@ -105,7 +107,7 @@ func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, j jobs) error)
 	}
 	v.begin(time.Now())
 	stop := b.watch(b.sinks...)
-	tool, err := b.supervise(cmd, func() { b.pool.started(cmd.Process.Pid) })
+	tool, err := b.supervise(cmd, signals, func() { b.pool.started(cmd.Process.Pid) })
 	ended := time.Now()
 	v.clear()
 	stop(tool)
@@ -171,39 +173,6 @@ func (b *build) slots() int {
 		return self
 	}
 	return total
-}
-
-// supervise runs the tool in our process group: the terminal's signals reach it by themselves, and we outlive it to tell how it ended.
-// What is sent to us alone is passed on.
-func (b *build) supervise(cmd *exec.Cmd, started func()) (*ending, error) {
-	signals := make(chan os.Signal, 8)
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP} {
-		if !signal.Ignored(s) { // what was ignored for us must stay so for the tool
-			signal.Notify(signals, s)
-		}
-	}
-	defer signal.Stop(signals)
-	wait, err := b.start(cmd)
-	if err != nil {
-		return nil, err
-	}
-	started()
-	done := make(chan struct{})
-	go func() {
-		for {
-			select {
-			case s := <-signals:
-				if s == syscall.SIGTERM || s == syscall.SIGHUP {
-					cmd.Process.Signal(s)
-				}
-			case <-done:
-				return
-			}
-		}
-	}()
-	tool, err := wait()
-	close(done)
-	return tool, err
 }
 
 // end ends as the tool did: of the same signal, where it died of one.
