@@ -288,6 +288,41 @@ func TestInADeadClusterABuildRunsHereWithinTheLocalSlots(t *testing.T) {
 	alone(t, dir, "node1", 12, 2)
 }
 
+// The same, but they go one after the other while a wide build runs on all of them: what they had is lost, and nothing of the rest comes home at once.
+func TestWhenTheWorkersVanishOneAfterTheOtherNoMoreRunsHereThanTheLocalSlots(t *testing.T) {
+	hs := broken(t)
+	node1 := hs.All[0]
+	dir := project(t, 60)
+	cmd := node1.Command("mpmake", "-k", "-j32")
+	cmd.Dir = dir
+	end := background(t, cmd)
+	log := filepath.Join(dir, "log")
+	for i, h := range hs.All[1:] {
+		eventually(t, fmt.Sprintf("%s works for the build, and %d recipes have begun", h.Name, 10*(i+1)), func() bool {
+			b, _ := os.ReadFile(log)
+			return bytes.Contains(b, []byte("+ "+h.Name)) && bytes.Count(b, []byte("+")) >= 10*(i+1)
+		})
+		if err := h.KillDaemon(syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := end()
+	lost := strings.Count(r.errs, "lost on node")
+	began, most := overlap(t, dir)
+	if lost > 4 || strings.Count(r.errs, "] Error 125") != lost || (lost == 0) != (r.code == 0) {
+		t.Errorf("%d lost: %+v", lost, r)
+	}
+	if most["node1"] > 2 || began["node1"] < 20 {
+		t.Errorf("ran on %v, at most %v at once", began, most)
+	}
+	if made, _ := filepath.Glob(filepath.Join(dir, "t*")); len(made) < 60-lost {
+		t.Errorf("%d made and %d lost of 60", len(made), lost)
+	}
+	if r := mpmake(t, node1, dir, "-j32"); r.code != 0 {
+		t.Errorf("the second time: %+v", r)
+	}
+}
+
 func TestWhereAllOthersRefuseABuildRunsHereWithinTheLocalSlots(t *testing.T) {
 	hs := broken(t)
 	dir := project(t, 12)
