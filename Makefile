@@ -2,6 +2,7 @@
 # make test     every test there is
 # make conformance  hundreds of tests of "exactly as execve": the table, docs/FIDELITY.md, and 10,000 random commands
 # make suite    GNU make's own tests, plainly and over the nodes: docs/gnu-make-suite.md (make test has them too)
+# make stress   interrupts, deaths of daemons and kills at random moments, as often as docs/interrupts.md says
 # make demo     build Lua and Redis over four test hosts and compare with a local build (SRC=dir: your own project)
 # make projects build real projects over four hosts, and compare: the table, docs/PROJECTS.md (as root; half an hour)
 # make bench    print the figures of docs/BENCH.md again
@@ -31,6 +32,9 @@ conformance: all
 
 suite: all
 	go test -count=1 -timeout 15m -v ./test/gnumake -write
+
+stress: all
+	go test -count=1 -timeout 60m -v ./test/stress
 
 projects: all
 	go test -count=1 -timeout 90m -v ./test/projects -write
@@ -85,4 +89,4 @@ clean:
 	$(MAKE) -C libmexec clean
 	rm -rf bin tmp
 
-.PHONY: all test conformance suite projects demo bench lint install proto deps clean
+.PHONY: all test conformance suite stress projects demo bench lint install proto deps clean
