@@ -87,6 +87,7 @@ int main(int argc, char **argv)
 		waited("after all", pid);
 		return 9;
 	}
+	setpgid(0, 0); // in a group that nobody of its session has begun, as under a daemon, the kernel discards SIGTSTP
 	struct sigaction a = {.sa_sigaction = took, .sa_flags = SA_SIGINFO};
 	sigaction(SIGUSR1, &a, NULL);
 	sigqueue(getpid(), SIGUSR1, (union sigval){.sival_int = 7});
