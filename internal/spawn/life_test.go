@@ -197,3 +197,28 @@ func TestUnprivileged(t *testing.T) {
 		run(t, syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(f.Fd())}, "cgroup2")
 	})
 }
+
+// A caller's pending signals come right behind the job, when the stage may not have run yet.
+func TestASignalForTheGroupOfAStageThatHasNoneIsTheJobs(t *testing.T) {
+	s := open(t, Config{})
+	if s.pool == nil {
+		t.Skip("a supervisor is asked, and it asks when its job is there")
+	}
+	p, err := s.fork()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Signal(syscall.SIGTERM, true); err != nil {
+		t.Error(err)
+	}
+	if err := p.send(&Job{Exec: sh(t, "exit 0").Append(nil)}); err != nil {
+		t.Error(err)
+	}
+	status, _, err := p.Wait()
+	if err != nil || status.Signal != syscall.SIGTERM {
+		t.Errorf("%v, %v", status, err)
+	}
+	if err := p.Release(); err != nil {
+		t.Error(err)
+	}
+}

@@ -51,11 +51,14 @@ func (p *Process) Signal(sig syscall.Signal, group bool) error {
 	if p.reaped {
 		return os.ErrProcessDone
 	}
-	pid := p.pid
 	if group {
-		pid = -pid
+		err := syscall.Kill(-p.pid, sig)
+		if err != syscall.ESRCH {
+			return err
+		}
+		// It has no group of its own yet: then it is alone.
 	}
-	return syscall.Kill(pid, sig)
+	return syscall.Kill(p.pid, sig)
 }
 
 // Kill kills every process of the job. They may take a moment to be gone: Wait and Release know.
