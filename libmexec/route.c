@@ -205,7 +205,8 @@ static enum kept by_policy(const char *name, char *const argv[])
 static bool may_travel(const char *file, char *const argv[], char *const envp[], struct way *way)
 {
 	*way = (struct way){NULL, 0, KEPT_NOT};
-	if (stub[0] == '\0' || file == NULL || begins(file, "/proc/self/") || begins(file, "/proc/thread-self/")) // the stub's own, to the stub
+	if (stub[0] == '\0' || file == NULL || strcmp(file, "/proc/self/exe") == 0 ||
+	    strcmp(file, "/proc/thread-self/exe") == 0) // to the stub it is the stub
 		return false;
 	const char *name = base_name(file);
 	if (is_make_name(name))

@@ -417,7 +417,7 @@ esac 2>/dev/null; true`
 				break
 			}
 		}
-		if now > before[i] || groups > 2*(trio.hs.Slots()+4) {
+		if now > before[i] || groups > 2*(trio.hs.Slots()+8) {
 			t.Errorf("%s: %d descriptors, %d before, and %d of groups: %v", h.Name, now, before[i], groups, open)
 		}
 	}
