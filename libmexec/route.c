@@ -147,15 +147,11 @@ static bool is_any_make(const char *word, size_t length)
 	       is_word(word, length, "mpmake");
 }
 
-// Whether a shell's command line has a driver in it, as a word. Makes count only where a make does not say itself.
-static bool mentions_driver(const char *path, char *const argv[], size_t argc, bool makes)
+// Makes count only where a make does not say itself.
+static bool line_mentions_driver(const char *line, bool makes)
 {
-	const char *name = base_name(path);
-	size_t n = strlen(name);
-	if (argc < 3 || n < 2 || strcmp(name + n - 2, "sh") != 0)
-		return false;
 	static const char ends[] = " \t\n;&|(){}<>`'\"=$/";
-	for (const char *at = argv[argc - 1]; *at != '\0';) {
+	for (const char *at = line; *at != '\0';) {
 		size_t length = strcspn(at, ends);
 		bool directory = at[length] == '/';
 		if (length > 0 && !directory &&
@@ -164,6 +160,22 @@ static bool mentions_driver(const char *path, char *const argv[], size_t argc, b
 			return true;
 		at += length;
 		at += strspn(at, ends);
+	}
+	return false;
+}
+
+// Whether a shell's command line has a driver in it, as a word. Behind the line there may be its arguments: they are looked at too, as "$@" may be one.
+static bool mentions_driver(const char *path, char *const argv[], size_t argc, bool makes)
+{
+	const char *name = base_name(path);
+	size_t n = strlen(name);
+	if (n < 2 || strcmp(name + n - 2, "sh") != 0)
+		return false;
+	for (size_t i = 2; i < argc; i++) {
+		const char *word = base_name(argv[i]);
+		if (line_mentions_driver(argv[i], makes) ||
+		    find_rule(policy, word, strlen(word), (struct arguments){.list = argv + i + 1}) == '@')
+			return true;
 	}
 	return false;
 }

@@ -52,15 +52,28 @@ func (p Policy) Judge(s Spawn) Verdict {
 	return rule.Verdict
 }
 
-// Leads tells whether a shell's command line has a driver in it, as a word. own is the name of the make that executes it, or empty; makes says whether
-// makes count.
+// Leads tells whether a shell's command line, or one of its arguments, has a driver in it, as a word. own is the name of the make that executes it, or
+// empty; makes says whether makes count.
 func (p Policy) Leads(own string, s Spawn, makes bool) bool {
 	if !isShell(base(s.Path)) || len(s.Args) < 3 {
 		return false
 	}
+	for i, line := range s.Args {
+		if i < 2 {
+			continue
+		}
+		rule, _ := p.Decide(base(line), s.Args[i+1:]...)
+		if rule.Verdict == Drives || p.mentions(line, own, makes) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p Policy) mentions(line, own string, makes bool) bool {
 	const ends = " \t\n;&|(){}<>`'\"=$/"
 	drivers := []string{"make", "gmake", "mpmake"}
-	for at := s.Args[len(s.Args)-1]; at != ""; {
+	for at := line; at != ""; {
 		n := strings.IndexAny(at, ends)
 		if n < 0 {
 			n = len(at)

@@ -19,9 +19,9 @@ func TestATracedToolIsJudgedAsOneWithTheShim(t *testing.T) {
 
 static char *text(void)
 {
-	static char room[6][256];
+	static char room[7][256];
 	static int next;
-	char *s = room[next++ % 6];
+	char *s = room[next++ % 7];
 	int n = 0, c;
 	while ((c = getchar()) > 0)
 		s[n++] = c;
@@ -36,8 +36,8 @@ int main(void)
 	while ((rules = text()) != NULL) {
 		strcpy(policy, rules);
 		strcpy(own_name, text());
-		char *path = text(), *argv[4] = {NULL}, *envp[] = {NULL};
-		for (int i = 0; i < 3; i++) {
+		char *path = text(), *argv[5] = {NULL}, *envp[] = {NULL};
+		for (int i = 0; i < 4; i++) {
 			char *arg = text();
 			argv[i] = strcmp(arg, "(none)") == 0 ? NULL : arg;
 		}
@@ -79,7 +79,7 @@ int main(void)
 		for range random.IntN(4) {
 			q.p = append(q.p, Rule{[]Verdict{Travels, Stays, Drives}[random.IntN(3)], pick("ninja", "cat", "c*", "*sh", "make", "a", "ninja x", "cat -C", "* c*", "sh -c"), ""})
 		}
-		q.s = Spawn{program(), []string{program(), pick("-c", "-c", "-ec", line()), line()}[:1+random.IntN(3)]}
+		q.s = Spawn{program(), []string{program(), pick("-c", "-c", "-ec", line()), line(), line()}[:1+random.IntN(4)]}
 		if q.s.Path == "" {
 			q.s.Path = "x"
 		}
@@ -88,7 +88,7 @@ int main(void)
 			t.Fatal(err)
 		}
 		fields := append([]string{text, q.driver, q.s.Path}, q.s.Args...)
-		for len(fields) < 6 {
+		for len(fields) < 7 {
 			fields = append(fields, "(none)")
 		}
 		for _, f := range fields {

@@ -93,7 +93,8 @@ TEST(a_driver_may_be_one_for_some_arguments_only)
 	snprintf(policy, sizeof(policy), "MEXEC_POLICY=%d @sh\t-u* @env\tFOO=*", (int)getpid());
 	serve_here("sock", "log");
 	const char script[] = "env FOO=a /bin/echo inner 1; env BAR=b /bin/echo outer; sh -uec '/bin/echo inner 2; :'; sh -ec '/bin/echo outer; :'; "
-			      "sh -c 'cd /; env \"FOO=c\" /bin/echo inner 3'; sh -c 'cd /; env BAR=d; env x=FOO=e true; :'";
+			      "sh -c 'cd /; env \"FOO=c\" /bin/echo inner 3'; sh -c 'cd /; env BAR=d; env x=FOO=e true; :'; "
+			      "sh -c '\"$@\"; :' sh env FOO=f";
 	SAME(run("/bin/sh", LIST("sh", "-c", (char *)script), stub_path, policy), 0);
 	SAME(times(contents("log"), "\n"), 4);
 	SAME(times(contents("log"), "[inner] [2]"), 1); // what env executes takes its place, and stays
