@@ -7,19 +7,20 @@
 #include "policy.h"
 
 enum {
-	DRIVER, // the others are a driver's only
-	POLICY,
+	DRIVER,
+	REPEAT,
+	POLICY, // from here on it is a driver's only
 	JOURNAL,
 	PRELOAD,
 	HANDED,
 	AT_MOST = 16 << 10, // entries of an environment: more would be too much for a borrowed stack
 };
 
-static const char *const names[HANDED] = {"MEXEC_DRIVER=", "MEXEC_POLICY=", "MEXEC_JOURNAL=", "LD_PRELOAD="};
+static const char *const names[HANDED] = {"MEXEC_DRIVER=", "MEXEC_REPEAT=", "MEXEC_POLICY=", "MEXEC_JOURNAL=", "LD_PRELOAD="};
 
 // Written by remember_handed only. Empty: there is none.
-static char driver[2 * PATH_MAX], policy[LONGEST_POLICY + 16], journal[PATH_MAX], preload[2 * PATH_MAX];
-static const char *const handed[HANDED] = {driver, policy, journal, preload};
+static char driver[2 * PATH_MAX], repeat[LONGEST_POLICY + 16], policy[LONGEST_POLICY + 16], journal[PATH_MAX], preload[2 * PATH_MAX];
+static const char *const handed[HANDED] = {driver, repeat, policy, journal, preload};
 
 static void keep(char *to, size_t size, const char *name)
 {
@@ -36,6 +37,7 @@ static void keep(char *to, size_t size, const char *name)
 void remember_handed(void)
 {
 	keep(driver, sizeof(driver), names[DRIVER]);
+	keep(repeat, sizeof(repeat), names[REPEAT]);
 	keep(policy, sizeof(policy), names[POLICY]);
 	keep(journal, sizeof(journal), names[JOURNAL]);
 	keep(preload, sizeof(preload), names[PRELOAD]);

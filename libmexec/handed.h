@@ -11,7 +11,7 @@
 // remember_handed keeps what this process was handed: the tool may change its environment.
 void remember_handed(void);
 
-// handed_room is how many pointers hand_on writes, 0 where the environment has all that it needs. The stub needs one variable, a driver all.
+// handed_room is how many pointers hand_on writes, 0 where the environment has all that it needs. The stub needs two variables, a driver all.
 size_t handed_room(char *const envp[], bool driver);
 
 // hand_on is the environment with what it lacks in front, in room. It writes nothing else: vfork's child may call it.

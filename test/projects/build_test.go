@@ -66,16 +66,19 @@ func wordly(r rune) rune {
 	return r
 }
 
+// makeVersion is one whose sources have a configure.
+const makeVersion = "4.4.1"
+
 // sources are those of Debian. GNU make's come with no configure, but for those that another test makes ready.
 func (w *workshop) sources(t *testing.T, into string) (tree string, err error) {
 	if w.pkg != "make-dfsg" {
 		return debian.Source(t.Context(), into, w.pkg)
 	}
-	tree = filepath.Join(into, w.pkg+"_4.4.1")
+	tree = filepath.Join(into, w.pkg+"-"+makeVersion)
 	if err := os.MkdirAll(into, 0o755); err != nil {
 		return "", err
 	}
-	if out, err := exec.CommandContext(t.Context(), "../recompiled/sources.sh", "4.4.1", tree).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "../recompiled/sources.sh", makeVersion, tree).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("no sources of GNU make: %w: %s", err, out)
 	}
 	return tree, nil
@@ -87,6 +90,9 @@ func (w *workshop) readVersion(sources string) string {
 		out, _ := exec.Command("dpkg-query", "-W", "-f", "${Version}", w.pkg).Output()
 		version, _, _ := strings.Cut(string(out), "-")
 		return version[strings.Index(version, ":")+1:]
+	}
+	if w.pkg == "make-dfsg" {
+		return makeVersion
 	}
 	found, _ := filepath.Glob(filepath.Join(sources, w.pkg+"_*"))
 	for _, name := range found {
