@@ -247,7 +247,7 @@ func TestExplainStartsNothing(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, ".mexec.toml"), `local = ["git*"]`+"\n")
 	r := mprun(t, node1, dir, "--explain", "sh", "-c", "touch started")
-	for _, line := range []string{"  stays (" + dir + "/.mexec.toml): git*\n", "  stays, what it starts travels (built in): cargo 'cmake --build' ctest ", " MAKEFLAGS= -j12 --jobserver-auth="} {
+	for _, line := range []string{"  stays (" + dir + "/.mexec.toml): git*\n", "  stays, what it starts travels (built in): cargo 'cmake --build' ctest ", "MAKEFLAGS= -j12 --jobserver-auth=", " sh -c touch started\n"} {
 		if !strings.Contains(r.out, line) {
 			t.Errorf("%q is not in\n%s", line, r.out)
 		}
