@@ -72,7 +72,7 @@ func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, j jobs) error)
 		}
 		defer v.close()
 		b.sinks = append(b.sinks, v)
-		dir, err := os.MkdirTemp(b.getenv("TMPDIR"), b.name)
+		dir, err := b.place()
 		if err != nil {
 			return 0, err
 		}
@@ -117,6 +117,19 @@ func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, j jobs) error)
 	}
 	v.end(cmd.Args, tool, ended)
 	return tool.status, nil
+}
+
+// longest is what the name of a socket may have, less what the kernel needs behind it.
+const longest = len(syscall.RawSockaddrUnix{}.Path) - 1
+
+// place makes the directory of the build's own files. One of them is a socket, whose name has to be short.
+func (b *build) place() (string, error) {
+	dir, err := os.MkdirTemp(b.getenv("TMPDIR"), b.name)
+	if err == nil && len(filepath.Join(dir, "mexecd.sock")) > longest {
+		os.Remove(dir)
+		dir, err = os.MkdirTemp("/tmp", b.name)
+	}
+	return dir, err
 }
 
 func (b *build) getenv(name string) string { return lookup(b.environ, name) }

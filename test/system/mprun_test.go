@@ -267,3 +267,20 @@ func TestAToolThatStartsItselfByProcSelfExeGetsItself(t *testing.T) {
 		}
 	}
 }
+
+// A socket's name has to fit into 108 bytes.
+func TestATmpdirWithALongNameIsNoObstacle(t *testing.T) {
+	node1, _, _ := three(t)
+	long := filepath.Join(t.TempDir(), strings.Repeat("long", 25))
+	if err := os.Mkdir(long, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := node1.Command("mprun", "sh", "-c", "echo $TMPDIR; :")
+	cmd.Env = append(cmd.Env, "TMPDIR="+long)
+	if r := run(t, cmd); r.code != 0 || r.out != long+"\n" {
+		t.Errorf("%+v", r)
+	}
+	if left, err := os.ReadDir(long); err != nil || len(left) != 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+}
