@@ -15,13 +15,12 @@
 #define F_SEAL_SHRINK 2
 #endif
 
-enum { SIZE = sizeof(struct journal_head) + JOURNAL_RECORDS * sizeof(struct journal_record) };
-
 static const uint64_t busy = 1ull << JOURNAL_BUSY, taken_back = 1ull << JOURNAL_TAKEN_BACK;
 
 // Written by start_journal only; NULL: there is none.
 static struct journal_head *head;
 static struct journal_record *records;
+static struct journal_tables *tables;
 
 static bool is_journal(const struct journal_head *h, const char *build, size_t length)
 {
@@ -32,6 +31,37 @@ static bool is_journal(const struct journal_head *h, const char *build, size_t l
 bool has_journal(void)
 {
 	return head != NULL;
+}
+
+int64_t journal_now(void)
+{
+	struct timespec now = {0};
+	if (head != NULL)
+		clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * 1000000000ll + now.tv_nsec;
+}
+
+bool is_brief(uint64_t kind)
+{
+	if (head == NULL || kind == 0)
+		return false;
+	const uint64_t *row = tables->brief[kind % JOURNAL_SHORT].kinds;
+	for (int i = 0; i < JOURNAL_ROW; i++)
+		if (__atomic_load_n(&row[i], __ATOMIC_RELAXED) == kind)
+			return true;
+	return false;
+}
+
+void note_started(pid_t pid, uint64_t kind, bool stayed, int64_t at)
+{
+	if (head == NULL || kind == 0)
+		return;
+	struct journal_started *s = &tables->started[pid % JOURNAL_STARTED];
+	uint64_t who = (uint32_t)pid | (stayed ? JOURNAL_STAYED : 0);
+	__atomic_store_n(&s->pid, who, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->kind, kind, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->at, at, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->check, who ^ kind ^ (uint64_t)at, __ATOMIC_RELAXED);
 }
 
 // A record is the writer's from claim to commit. One that somebody else is still writing, a whole ring later, is not waited for: the
@@ -46,9 +76,7 @@ static struct journal_record *claim(uint64_t *mark)
 	    !__atomic_compare_exchange_n(&r->mark, &old, *mark | busy, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		return NULL;
 	__atomic_thread_fence(__ATOMIC_RELEASE); // nobody takes what follows for the old record
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	r->at = now.tv_sec * 1000000000ll + now.tv_nsec;
+	r->at = journal_now();
 	return r;
 }
 
@@ -172,24 +200,25 @@ void start_journal(const char *build, size_t length)
 {
 	const char *name = getenv("MEXEC_JOURNAL");
 	struct stat st;
-	if (name == NULL || head != NULL || stat(name, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size != SIZE)
+	if (name == NULL || head != NULL || stat(name, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size != JOURNAL_SIZE)
 		return;
 	int fd = open(name, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0)
 		return;
 	void *memory = MAP_FAILED;
 	int seals = fcntl(fd, F_GET_SEALS);
-	if (seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &st) == 0 && st.st_size == SIZE)
-		memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &st) == 0 && st.st_size == JOURNAL_SIZE)
+		memory = mmap(NULL, JOURNAL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
 	if (memory == MAP_FAILED)
 		return;
 	if (!is_journal(memory, build, length)) {
-		munmap(memory, SIZE);
+		munmap(memory, JOURNAL_SIZE);
 		return;
 	}
 	head = memory;
 	records = (struct journal_record *)(head + 1);
+	tables = (struct journal_tables *)(records + JOURNAL_RECORDS);
 	note_begun();
 	pthread_atfork(NULL, NULL, note_forked);
 }

@@ -12,11 +12,14 @@
 #include <sys/types.h>
 
 enum {
-	JOURNAL_VERSION = 1,
+	JOURNAL_VERSION = 2,
 	JOURNAL_RECORDS = 64 << 10, // a power of two
 	JOURNAL_BUILD = 40,
 	JOURNAL_COMMAND = 96,
 	JOURNAL_ABOVE = 24,
+	JOURNAL_SHORT = 512,     // rows, a power of two
+	JOURNAL_ROW = 8,	 // kinds in a row: a line of the processor's cache
+	JOURNAL_STARTED = 8192, // a power of two
 };
 
 #define JOURNAL_MAGIC 0x4c4e524a4345584dull // "MXECJRNL"
@@ -52,7 +55,8 @@ enum kept {
 	KEPT_TOO_LONG,    // arguments and environment might not fit with what the stub adds
 	KEPT_REFUSED,     // the kernel would refuse it
 	KEPT_UNSURE,      // the kernel might refuse it
-	KEPT_WITHOUT_STUB // the stub could not be started
+	KEPT_WITHOUT_STUB, // the stub could not be started
+	KEPT_SHORT	   // its kind takes less time than sending it
 };
 
 struct journal_record {
@@ -72,6 +76,29 @@ struct journal_record {
 };
 _Static_assert(sizeof(struct journal_record) == 128, "a journal's record is 128 bytes");
 
+// Behind the records: the kinds of commands (kind.h) that are known to take less time than sending them, written by mpmake and mprun only. A kind is somewhere in its
+// row, that of its number modulo JOURNAL_SHORT; 0 is no kind.
+struct journal_row {
+	uint64_t kinds[JOURNAL_ROW];
+};
+
+// And what was started last of the processes whose numbers are equal modulo JOURNAL_STARTED. Two may write at once, and one may read meanwhile: the words then
+// do not belong together, which check tells, and nobody learns from them.
+struct journal_started {
+	uint64_t pid; // with JOURNAL_STAYED, if it was kept for being short; else it is behind the stub
+	uint64_t kind;
+	int64_t at;	// as in a record
+	uint64_t check; // the others, by exclusive or
+};
+#define JOURNAL_STAYED (1ull << 32)
+
+struct journal_tables {
+	struct journal_row brief[JOURNAL_SHORT];
+	struct journal_started started[JOURNAL_STARTED];
+};
+
+enum { JOURNAL_SIZE = sizeof(struct journal_head) + JOURNAL_RECORDS * sizeof(struct journal_record) + sizeof(struct journal_tables) };
+
 // start_journal maps the journal of a build, once, and tells that a driver begins. The build is length bytes.
 void start_journal(const char *build, size_t length);
 bool has_journal(void);
@@ -80,6 +107,14 @@ bool has_journal(void);
 uint64_t note_kept(enum kept why, pid_t pid, pid_t by, const char *path, char *const argv[]);
 // take_back is for an execve that came back: the record is no longer there for a reader that has not been here yet.
 void take_back(uint64_t ticket);
+
+// is_brief tells whether a kind takes less time than sending it; without a journal, none does.
+bool is_brief(uint64_t kind);
+
+// journal_now is for note_started; 0 without a journal.
+int64_t journal_now(void);
+// note_started tells of what kind a process is that begins now: kept, if it was kept for being short, or else behind the stub. A kind of 0 is not told.
+void note_started(pid_t pid, uint64_t kind, bool stayed, int64_t at);
 
 // note_reaped tells of the end of a child, by its status and usage as wait4 gives them.
 void note_reaped(pid_t pid, int status, const struct rusage *usage);

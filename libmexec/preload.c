@@ -63,20 +63,24 @@ EXPORT int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions,
 }
 
 // As it is; and the journal hears of it.
-static int spawn_here(spawn_function *direct, enum kept why, pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
+static int spawn_here(spawn_function *direct, struct way way, pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
 		      const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
 {
 	pid_t own; // the caller need not want to know
 	if (pid == NULL)
 		pid = &own;
-	size_t n = is_driver(why) ? handed_room(envp, true) : 0;
+	size_t n = is_driver(way.why) ? handed_room(envp, true) : 0;
 	const char *room[n + 1];
 	if (n > 0)
 		envp = hand_on(envp, true, room);
+	int64_t at = way.why == KEPT_SHORT ? journal_now() : 0;
 	int err = direct(pid, file, actions, attributes, argv, envp);
-	if (err == 0 && why != KEPT_NOT)
-		note_kept(why, *pid, getpid(), file, argv);
-	return err;
+	if (err != 0 || way.why == KEPT_NOT)
+		return err;
+	if (way.why == KEPT_SHORT)
+		note_started(*pid, way.kind, true, at);
+	note_kept(way.why, *pid, getpid(), file, argv);
+	return 0;
 }
 
 static int spawn(spawn_function *direct, struct way way, const char *path, pid_t *pid, const char *file,
@@ -88,10 +92,17 @@ static int spawn(spawn_function *direct, struct way way, const char *path, pid_t
 	size_t n = handed_room(envp, false);
 	const char *room[n + 1];
 	int saved = errno;
-	if (real.posix_spawn(pid, way.stub, actions, attributes, (char *const *)wrapped, n > 0 ? hand_on(envp, false, room) : envp) == 0)
+	pid_t own; // the caller need not want to know
+	if (pid == NULL)
+		pid = &own;
+	int64_t at = journal_now();
+	if (real.posix_spawn(pid, way.stub, actions, attributes, (char *const *)wrapped, n > 0 ? hand_on(envp, false, room) : envp) == 0) {
+		note_started(*pid, way.kind, false, at);
 		return 0;
+	}
 	errno = saved;
-	return spawn_here(direct, KEPT_WITHOUT_STUB, pid, file, actions, attributes, argv, envp);
+	way.why = KEPT_WITHOUT_STUB;
+	return spawn_here(direct, way, pid, file, actions, attributes, argv, envp);
 }
 
 EXPORT int posix_spawn(pid_t *restrict pid, const char *restrict path, const posix_spawn_file_actions_t *restrict actions,
@@ -102,7 +113,7 @@ EXPORT int posix_spawn(pid_t *restrict pid, const char *restrict path, const pos
 	if (!is_shell_function(actions, &way))
 		way = route(path, argv, envp);
 	if (way.stub == NULL)
-		return spawn_here(direct, way.why, pid, path, actions, attributes, argv, envp);
+		return spawn_here(direct, way, pid, path, actions, attributes, argv, envp);
 	return spawn(direct, way, path, pid, path, actions, attributes, argv, envp);
 }
 
@@ -116,7 +127,7 @@ EXPORT int posix_spawnp(pid_t *restrict pid, const char *restrict file, const po
 	if (!is_shell_function(actions, &way))
 		way = route_along(file, argv, envp, room, &path);
 	if (way.stub == NULL)
-		return spawn_here(direct, way.why, pid, file, actions, attributes, argv, envp);
+		return spawn_here(direct, way, pid, file, actions, attributes, argv, envp);
 	return spawn(direct, way, path, pid, file, actions, attributes, argv, envp);
 }
 
@@ -128,20 +139,23 @@ static void execute(const char *path, char *const argv[], struct way *way, char 
 	size_t n = handed_room(envp, false);
 	const char *room[n + 1];
 	int saved = errno;
+	note_started(getpid(), way->kind, false, journal_now());
 	real.execve(way->stub, (char *const *)wrapped, n > 0 ? hand_on(envp, false, room) : envp);
 	errno = saved;
 	way->why = KEPT_WITHOUT_STUB;
 }
 
 // As it is; and the journal hears of it, unless it comes back.
-static int execute_here(int (*direct)(const char *, char *const[], char *const[]), enum kept why, const char *file, char *const argv[],
+static int execute_here(int (*direct)(const char *, char *const[], char *const[]), struct way way, const char *file, char *const argv[],
 			char *const envp[])
 {
-	size_t n = is_driver(why) ? handed_room(envp, true) : 0;
+	size_t n = is_driver(way.why) ? handed_room(envp, true) : 0;
 	const char *room[n + 1];
 	if (n > 0)
 		envp = hand_on(envp, true, room);
-	uint64_t ticket = why != KEPT_NOT && has_journal() ? note_kept(why, getpid(), getppid(), file, argv) : 0;
+	if (way.why == KEPT_SHORT)
+		note_started(getpid(), way.kind, true, journal_now());
+	uint64_t ticket = way.why != KEPT_NOT && has_journal() ? note_kept(way.why, getpid(), getppid(), file, argv) : 0;
 	int result = direct(file, argv, envp);
 	take_back(ticket);
 	return result;
@@ -155,7 +169,7 @@ EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 		way = route(path, argv, envp);
 	if (way.stub != NULL)
 		execute(path, argv, &way, envp);
-	return execute_here(direct, way.why, path, argv, envp);
+	return execute_here(direct, way, path, argv, envp);
 }
 
 EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
@@ -168,7 +182,7 @@ EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 		way = route_along(file, argv, envp, room, &path);
 	if (way.stub != NULL)
 		execute(path, argv, &way, envp);
-	return execute_here(direct, way.why, file, argv, envp);
+	return execute_here(direct, way, file, argv, envp);
 }
 
 EXPORT int execv(const char *path, char *const argv[])

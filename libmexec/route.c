@@ -1,7 +1,7 @@
 // Which of a driver's spawns go behind the stub. A driver is a make, the tool that mprun has started, or a program that its policy calls one.
 //
 // Left alone, so that they stay on this node: other drivers, and the shell lines that start them (what they start spreads), $(shell), what the
-// policy says, and whatever the kernel would refuse, so that the driver gets the kernel's own errno and says what it always says.
+// policy says, what is known to take less time than sending it, and whatever the kernel would refuse, so that the driver gets the kernel's own errno and says what it always says.
 #include "route.h"
 
 #include <errno.h>
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "handed.h"
+#include "kind.h"
 #include "policy.h"
 #include "search.h"
 #include "sure.h"
@@ -148,7 +149,7 @@ static bool is_any_make(const char *word, size_t length)
 }
 
 // Makes count only where a make does not say itself.
-static bool line_mentions_driver(const char *line, bool makes)
+static bool line_mentions(char sign, const char *line, bool makes)
 {
 	static const char ends[] = " \t\n;&|(){}<>`'\"=$/";
 	for (const char *at = line; *at != '\0';) {
@@ -156,7 +157,7 @@ static bool line_mentions_driver(const char *line, bool makes)
 		bool directory = at[length] == '/';
 		if (length > 0 && !directory &&
 		    ((makes && is_any_make(at, length)) ||
-		     find_rule(policy, at, length, (struct arguments){.line = at + length}) == '@'))
+		     find_rule(policy, at, length, (struct arguments){.line = at + length}) == sign))
 			return true;
 		at += length;
 		at += strspn(at, ends);
@@ -164,8 +165,9 @@ static bool line_mentions_driver(const char *line, bool makes)
 	return false;
 }
 
-// Whether a shell's command line has a driver in it, as a word. Behind the line there may be its arguments: they are looked at too, as "$@" may be one.
-static bool mentions_driver(const char *path, char *const argv[], size_t argc, bool makes)
+// Whether a shell's command line has a word in it for which there is such a rule: @ is a driver. Behind the line there may be its arguments: they
+// are looked at too, as "$@" may be one.
+static bool mentions(char sign, const char *path, char *const argv[], size_t argc, bool makes)
 {
 	const char *name = base_name(path);
 	size_t n = strlen(name);
@@ -173,8 +175,8 @@ static bool mentions_driver(const char *path, char *const argv[], size_t argc, b
 		return false;
 	for (size_t i = 2; i < argc; i++) {
 		const char *word = base_name(argv[i]);
-		if (line_mentions_driver(argv[i], makes) ||
-		    find_rule(policy, word, strlen(word), (struct arguments){.list = argv + i + 1}) == '@')
+		if (line_mentions(sign, argv[i], makes) ||
+		    find_rule(policy, word, strlen(word), (struct arguments){.list = argv + i + 1}) == sign)
 			return true;
 	}
 	return false;
@@ -187,12 +189,12 @@ static bool is_recursive(const char *path, char *const argv[], size_t argc, char
 	int fd;
 	if (own_name[0] != '\0' && jobserver_pipe(variable(envp, "MAKEFLAGS="), &fd)) {
 		if (fd < 0) // make 4.4 disables it so for a line that is not recursive
-			return mentions_driver(path, argv, argc, false);
+			return mentions('@', path, argv, argc, false);
 		int flags = fcntl(fd, F_GETFD);
 		if (flags >= 0)
-			return !(flags & FD_CLOEXEC) || mentions_driver(path, argv, argc, false);
+			return !(flags & FD_CLOEXEC) || mentions('@', path, argv, argc, false);
 	}
-	return mentions_driver(path, argv, argc, true);
+	return mentions('@', path, argv, argc, true);
 }
 
 // A rule is for the program, or for the first word of a shell's line that is one command.
@@ -213,10 +215,21 @@ static enum kept by_policy(const char *name, char *const argv[])
 	return sign == '-' ? KEPT_POLICY : sign == '@' ? KEPT_DRIVES : KEPT_NOT;
 }
 
+// Of what goes to named nodes, or is to have another environment there, and of what a file calls travel, nothing is kept for being short. No rule of our own is a +.
+static bool is_short(uint64_t kind, const char *path, const char *name, char *const argv[], size_t argc, char *const envp[])
+{
+	if (!is_brief(kind))
+		return false;
+	const char *nodes = variable(envp, "NODES="), *setter = variable(envp, "ENVSETTER=");
+	if ((nodes != NULL && *nodes != '\0') || (setter != NULL && *setter != '\0'))
+		return false;
+	return policy[0] == '\0' || (find_rule(policy, name, strlen(name), (struct arguments){.list = argv + 1}) != '+' && !mentions('+', path, argv, argc, false));
+}
+
 // What can be told without the program's file. A program that is offered by its own name (mexec) is not kept.
 static bool may_travel(const char *file, char *const argv[], char *const envp[], struct way *way)
 {
-	*way = (struct way){NULL, 0, KEPT_NOT};
+	*way = (struct way){.why = KEPT_NOT};
 	if (stub[0] == '\0' || file == NULL || strcmp(file, "/proc/self/exe") == 0 ||
 	    strcmp(file, "/proc/thread-self/exe") == 0) // to the stub it is the stub
 		return false;
@@ -228,9 +241,13 @@ static bool may_travel(const char *file, char *const argv[], char *const envp[],
 	else if ((way->why = by_policy(name, argv)) == KEPT_NOT && !sure_arguments(argv, envp, &way->argc))
 		way->why = KEPT_TOO_LONG;
 	else if (way->why == KEPT_NOT) {
-		if (!is_recursive(file, argv, way->argc, envp))
+		way->kind = has_journal() ? kind_of(file, argv) : 0;
+		if (is_recursive(file, argv, way->argc, envp))
+			way->why = KEPT_RECURSIVE;
+		else if (is_short(way->kind, file, name, argv, way->argc, envp))
+			way->why = KEPT_SHORT;
+		else
 			return true;
-		way->why = KEPT_RECURSIVE;
 	}
 	return false;
 }
@@ -287,13 +304,13 @@ void note_output(const void *actions, int fd)
 
 bool is_shell_function(const void *actions, struct way *way)
 {
-	*way = (struct way){NULL, 0, KEPT_FUNCTION};
+	*way = (struct way){.why = KEPT_FUNCTION};
 	return own_name[0] != '\0' && actions != NULL && actions == captured;
 }
 
 bool executes_here(struct way *way)
 {
-	*way = (struct way){NULL, 0, KEPT_NOT};
+	*way = (struct way){.why = KEPT_NOT};
 	if (own_name[0] == '\0') // as env(1), or a wrapper of the tool, does
 		return getpid() == own_pid;
 	way->why = KEPT_FUNCTION;

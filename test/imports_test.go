@@ -24,6 +24,7 @@ const module = "mexec"
 // Each may import these packages of ours besides the standard library.
 var core = map[string][]string{
 	"mexec":                  {},
+	"mexec/internal/history": {},
 	"mexec/internal/ledger":  {"mexec"},
 	"mexec/internal/monitor": {"mexec"},
 	"mexec/internal/place":   {"mexec"},
@@ -32,7 +33,7 @@ var core = map[string][]string{
 }
 
 // coreFiles decide in packages that also act.
-var coreFiles = []string{"internal/journal/record.go", "internal/journal/ring.go", "internal/journal/tree.go", "internal/jobserver/elastic.go",
+var coreFiles = []string{"internal/journal/kinds.go", "internal/journal/record.go", "internal/journal/ring.go", "internal/journal/tree.go", "internal/jobserver/elastic.go",
 	"internal/jobserver/lender.go", "internal/jobserver/makeflags.go", "internal/jobserver/pool.go", "internal/policy/spawn.go", "internal/screen/block.go", "internal/trace/script.go",
 	"internal/trace/stack.go"}
 

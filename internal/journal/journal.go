@@ -9,6 +9,8 @@
 // part only. The most memory is wait4's word, of the process or the largest below it. A Kept may come of a process whose execve has failed just then; another
 // Kept or a job of that process then takes its place.
 //
+// The same memory has what kinds of commands take less time than sending them: we say so (SetShort), and drivers keep such commands. Of what kind a process is, they say (Started): that is true or not known.
+//
 // A Journal belongs to one goroutine. The memory has no name in a file system: it can't be left behind, fill a disk or wait for one.
 package journal
 
@@ -32,6 +34,7 @@ type Journal struct {
 	file   *os.File
 	memory []byte
 	ring   ring
+	kinds  kinds
 	tree   *tree
 }
 
@@ -46,7 +49,7 @@ func Open(build mexec.BuildID) (*Journal, error) {
 		return nil, fmt.Errorf("journal memfd: %w", err)
 	}
 	f := os.NewFile(uintptr(fd), "journal")
-	const size = headLen + records*recordLen
+	const size = headLen + records*recordLen + kindsWords*8
 	if err := f.Truncate(size); err != nil {
 		f.Close()
 		return nil, err
@@ -63,7 +66,8 @@ func Open(build mexec.BuildID) (*Journal, error) {
 	}
 	copy(memory, h)
 	words := unsafe.Slice((*uint64)(unsafe.Pointer(&memory[0])), size/8) // a mapping begins at a page
-	return &Journal{file: f, memory: memory, ring: ring{memory: words}, tree: newTree()}, nil
+	ringed := words[:headWords+records*recordWords]
+	return &Journal{file: f, memory: memory, ring: ring{memory: ringed}, kinds: kinds{words[len(ringed):]}, tree: newTree()}, nil
 }
 
 // Name is what a driver finds it by.
@@ -94,6 +98,12 @@ func (j *Journal) Tool(pid int, s syscall.WaitStatus, r syscall.Rusage, at time.
 	u := mexec.Usage{User: time.Duration(r.Utime.Nano()), System: time.Duration(r.Stime.Nano()), MaxRSS: r.Maxrss}
 	return mexec.Event{Kind: mexec.Reaped, At: at, PID: pid, Status: status(s), Usage: j.tree.ended(pid, os.Getpid(), u)}
 }
+
+// SetShort says whether commands of a kind take less time than sending them. At first none does.
+func (j *Journal) SetShort(kind Kind, short bool) { j.kinds.set(kind, short) }
+
+// Started is what was told of the process of that number which has begun last, soon after its begin and for as long as no other takes its place.
+func (j *Journal) Started(pid int) (Start, bool) { return j.kinds.started(pid) }
 
 // Gaps is how many records are known to be lost.
 func (j *Journal) Gaps() int { return j.ring.gaps }

@@ -14,7 +14,7 @@ import (
 // The layout is libmexec/journal.h's.
 const (
 	magic     = 0x4c4e524a4345584d // "MXECJRNL"
-	version   = 1
+	version   = 2
 	headLen   = 128
 	recordLen = 128
 	records   = 64 << 10
@@ -37,6 +37,9 @@ const (
 	begun
 )
 
+// Short is why what is known to be short is kept.
+const Short = "takes less time than sending it"
+
 // whys are the texts of enum kept.
 var whys = map[uint32]string{
 	1:  "a make: what it starts spreads",
@@ -49,6 +52,7 @@ var whys = map[uint32]string{
 	8:  "the kernel would refuse it",
 	9:  "not sure that the kernel would execute it",
 	10: "mexec itself could not be started",
+	11: Short,
 }
 
 // record is one of the ring, without its mark.

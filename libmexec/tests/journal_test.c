@@ -7,9 +7,8 @@
 #include <unistd.h>
 
 #include "../journal.h"
+#include "../kind.h"
 #include "harness.h"
-
-enum { SIZE = sizeof(struct journal_head) + JOURNAL_RECORDS * sizeof(struct journal_record) };
 
 static char name[64]; // for MEXEC_JOURNAL
 static int memory;
@@ -17,8 +16,8 @@ static int memory;
 static struct journal_head *make_journal(const char *build)
 {
 	memory = memfd_create("journal", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	CHECK(memory >= 0 && ftruncate(memory, SIZE) == 0 && fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0);
-	struct journal_head *h = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	CHECK(memory >= 0 && ftruncate(memory, JOURNAL_SIZE) == 0 && fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0);
+	struct journal_head *h = mmap(NULL, JOURNAL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
 	CHECK(h != MAP_FAILED);
 	*h = (struct journal_head){
 		.magic = JOURNAL_MAGIC, .version = JOURNAL_VERSION, .record_len = sizeof(struct journal_record), .records = JOURNAL_RECORDS, .owner = getpid()};
@@ -133,7 +132,7 @@ TEST(a_journal_that_is_not_ours_is_left_alone)
 	SAME(run(waits_path, LIST("make-waits"), "b7", NULL), 0);
 	SAME(h->next, 0);
 	file("plain", "x", 0600);
-	CHECK(mkfifo("fifo", 0600) == 0 && truncate("plain", SIZE) == 0);
+	CHECK(mkfifo("fifo", 0600) == 0 && truncate("plain", JOURNAL_SIZE) == 0);
 	const char *const others[] = {"/nonexistent", "plain", "fifo", "/dev/zero", ""};
 	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
 		strcpy(name, others[i]);
@@ -295,4 +294,77 @@ TEST(many_writers_at_once_lose_nothing_and_mix_nothing)
 		SAME(r->detail, 1 + number % 10);
 		SAME_TEXT(r->command, want);
 	}
+}
+
+static struct journal_tables *tables(struct journal_head *h)
+{
+	return (struct journal_tables *)((struct journal_record *)(h + 1) + JOURNAL_RECORDS);
+}
+
+static const struct journal_started *started(struct journal_head *h, uint32_t pid)
+{
+	const struct journal_started *s = &tables(h)->started[pid % JOURNAL_STARTED];
+	SAME(s->check, s->pid ^ s->kind ^ (uint64_t)s->at);
+	SAME((uint32_t)s->pid, pid);
+	return s;
+}
+
+static uint64_t make_brief(struct journal_head *h, const char *line)
+{
+	uint64_t kind = kind_of("/bin/sh", LIST("/bin/sh", "-c", (char *)line));
+	for (int i = 0; i < JOURNAL_ROW; i++) { // anywhere in its row
+		uint64_t *at = &tables(h)->brief[kind % JOURNAL_SHORT].kinds[(i + 5) % JOURNAL_ROW];
+		if (*at == 0) {
+			*at = kind;
+			return kind;
+		}
+	}
+	fail(__FILE__, __LINE__, "no room");
+}
+
+TEST(what_is_known_to_be_short_stays_unless_somebody_wants_it_elsewhere)
+{
+	struct journal_head *h = make_journal("b7");
+	file("Makefile",
+	     "export NODES = $(ONLY)\nexport ENVSETTER = $(SETTER)\n"
+	     "all: ; test 1 = 1 && :\n\ttest 2 = 2 -o 1 && :\n\t: >a; cat a >b\n\t: >b; cat b >a\n",
+	     0600);
+	uint64_t brief = make_brief(h, ": >x; cat x"), other = kind_of("/bin/sh", LIST("sh", "-c", "test 1 = 2 && :"));
+	serve_here("sock", "log");
+	SAME(run("/usr/bin/make", LIST("make", "-s"), "b7", NULL), 0);
+	const struct journal_record *r = kept(h, "/bin/sh -c : >a; cat a >b");
+	CHECK(r != NULL && kept(h, "/bin/sh -c : >b; cat b >a") != NULL);
+	SAME(r->detail, KEPT_SHORT);
+	SAME(count(h, JOURNAL_KEPT), 2);
+	SAME(started(h, r->pid)->pid >> 32, 1);
+	SAME(started(h, r->pid)->kind, brief);
+	CHECK(started(h, r->pid)->at <= r->at && r->at - started(h, r->pid)->at < 60000000000);
+	int placed = 0;
+	for (int i = 0; i < JOURNAL_STARTED; i++)
+		placed += tables(h)->started[i].pid != 0 && tables(h)->started[i].pid >> 32 == 0 && tables(h)->started[i].kind == other;
+	SAME(placed, 1); // -o is one more option
+
+	char rules[64];
+	snprintf(rules, sizeof(rules), "MEXEC_POLICY=%d +cat", (int)getpid());
+	SAME(run("/usr/bin/make", LIST("make", "-s", "ONLY=2"), "b7", NULL), 0);
+	SAME(run("/usr/bin/make", LIST("make", "-s", "SETTER=x"), "b7", NULL), 0);
+	SAME(run("/usr/bin/make", LIST("make", "-s"), "b7", rules), 0);
+	SAME(count(h, JOURNAL_KEPT), 2); // as before
+}
+
+// A shell forks its children, and they tell of themselves.
+TEST(of_a_forked_child_the_kind_is_known_too)
+{
+	struct journal_head *h = make_journal("b7");
+	char rules[64];
+	snprintf(rules, sizeof(rules), "MEXEC_POLICY=%d", (int)getpid());
+	uint64_t kind = kind_of("/bin/cat", LIST("cat", "-u"));
+	tables(h)->brief[kind % JOURNAL_SHORT].kinds[JOURNAL_ROW - 1] = kind;
+	serve_here("sock", "log");
+	SAME(run("/bin/sh", LIST("sh", "-c", "cat -u /dev/null; cat /dev/null; :"), "b7", rules), 0);
+	const struct journal_record *r = kept(h, "cat -u /dev/null");
+	SAME(r->detail, KEPT_SHORT);
+	SAME(count(h, JOURNAL_KEPT), 1);
+	const struct journal_started *s = started(h, r->pid);
+	CHECK(s->kind == kind && s->pid >> 32 == 1 && s->at <= r->at && reaped(h, r->pid)->at >= s->at);
 }
