@@ -48,15 +48,20 @@ type build struct {
 	pool   *pool  // nil: its jobs are counted by somebody else
 	sinks  []sink // they hear what happens to it
 
-	journal *journal.Journal // nil: there is none
-	escapes string           // why the shim can't see what the tool starts
-	traced  *trace.Driver    // in place of it
+	journal  *journal.Journal // nil: there is none
+	learning *learning        // nil: nothing is learned
+	escapes  string           // why the shim can't see what the tool starts
+	traced   *trace.Driver    // in place of it
 }
 
 // run runs the program as argv0. equip changes its arguments and environment where it must know more, how many jobs may run above all.
 func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, j jobs) error) (syscall.WaitStatus, error) {
 	signals := heed()
 	defer signal.Stop(signals)
+	short, err := shortLimit(b.getenv)
+	if err != nil {
+		return 0, err
+	}
 	b.socket = ctl.Socket(b.getenv)
 	cmd := exec.Command(path)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -66,7 +71,6 @@ func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, j jobs) error)
 		b.nested = true
 		cmd.Env = slices.Clone(b.environ)
 	} else {
-		var err error
 		if v, err = b.open(path); err != nil {
 			return 0, err
 		}
@@ -94,6 +98,9 @@ func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, j jobs) error)
 				cmd.Env = set(cmd.Env, journal.Variable, b.journal.Name())
 			}
 		}
+		if b.learning = newLearning(b.journal, short, cached(b.getenv, "kinds")); b.learning != nil {
+			b.sinks = append(b.sinks, b.learning)
+		}
 	}
 	if err := equip(cmd, b.jobs()); err != nil {
 		return 0, err
@@ -111,6 +118,7 @@ func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, j jobs) error)
 	ended := time.Now()
 	v.clear()
 	stop(tool)
+	b.learning.save()
 	b.pool.close(b)
 	if err != nil {
 		return 0, err

@@ -51,6 +51,9 @@ func (b *build) explain(w io.Writer, path, argv0 string, rules policy.Policy, es
 		}
 		rules = rules[n:]
 	}
+	if short, err := shortLimit(b.getenv); err == nil && short > 0 && b.getenv("NODES") == "" && b.getenv("ENVSETTER") == "" && escapes == "" {
+		fmt.Fprintf(w, "Commands of a kind that is known to take less than %v stay, unless a file says that they travel.\n", short)
+	}
 	cmd := exec.Command(path, b.args...)
 	cmd.Args[0], cmd.Env = argv0, slices.Clone(b.environ)
 	tellJobs(cmd, filepath.Base(path), jobs{slots: b.slots, serve: func(bool, int) (string, error) { return "OURS", nil }})

@@ -62,7 +62,7 @@ type heard []mexec.Event
 
 func (h *heard) Events(events []mexec.Event) { *h = append(*h, events...) }
 
-// hear runs a tool alone on this node, in dir, and returns what was told of it, and what it and all below it have used.
+// hear runs a tool alone on this node, in dir, where it also remembers what it has learned, and returns what was told of it, and what it and all below it have used.
 func hear(t *testing.T, dir, tool string, equip func(*exec.Cmd), args ...string) (heard, time.Duration) {
 	t.Helper()
 	install(t)
@@ -71,7 +71,7 @@ func hear(t *testing.T, dir, tool string, equip func(*exec.Cmd), args ...string)
 		t.Skip(err)
 	}
 	var h heard
-	b := &build{name: "mpmake", args: args, environ: append(os.Environ(), "MEXEC_SOCKET=/nonexistent"), stderr: os.Stderr, sinks: []sink{&h}}
+	b := &build{name: "mpmake", args: args, environ: append([]string{"MEXEC_SOCKET=/nonexistent", "XDG_CACHE_HOME=" + dir}, os.Environ()...), stderr: os.Stderr, sinks: []sink{&h}}
 	before := cpu(syscall.RUSAGE_CHILDREN)
 	status, err := b.run(path, tool, func(cmd *exec.Cmd, _ jobs) error {
 		cmd.Dir = dir

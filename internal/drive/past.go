@@ -19,8 +19,8 @@ import (
 // manyPasts is how many kinds of builds are remembered.
 const manyPasts = 256
 
-// pastFile is where a kind of build is remembered, empty where nowhere.
-func pastFile(getenv func(string) string, name, tool string, args []string, dir string) string {
+// cached is a file or directory of ours among the user's caches, empty where there is no such place.
+func cached(getenv func(string) string, name string) string {
 	cache := getenv("XDG_CACHE_HOME")
 	if !filepath.IsAbs(cache) { // as the base directory specification says
 		if cache = getenv("HOME"); !filepath.IsAbs(cache) {
@@ -28,8 +28,17 @@ func pastFile(getenv func(string) string, name, tool string, args []string, dir 
 		}
 		cache = filepath.Join(cache, ".cache")
 	}
+	return filepath.Join(cache, "mexec", name)
+}
+
+// pastFile is where a kind of build is remembered, empty where nowhere.
+func pastFile(getenv func(string) string, name, tool string, args []string, dir string) string {
+	builds := cached(getenv, "builds")
+	if builds == "" {
+		return ""
+	}
 	sum := sha256.Sum256([]byte(strings.Join(append([]string{name, tool, dir}, args...), "\x00")))
-	return filepath.Join(cache, "mexec", "builds", hex.EncodeToString(sum[:16])+".json")
+	return filepath.Join(builds, hex.EncodeToString(sum[:16])+".json")
 }
 
 func remember(file string) (e monitor.Expect) {
@@ -43,26 +52,29 @@ func remember(file string) (e monitor.Expect) {
 // record writes what a build took, and forgets the builds that were done longest ago.
 func record(file string, e monitor.Expect) {
 	b, err := json.Marshal(e)
-	if err != nil || file == "" {
-		return
+	if err == nil && file != "" && replace(file, append(b, '\n')) {
+		forget(filepath.Dir(file))
 	}
+}
+
+// replace gives a file new contents at once: two builds may end at the same time.
+func replace(file string, b []byte) bool {
 	dir := filepath.Dir(file)
 	if os.MkdirAll(dir, 0o700) != nil {
-		return
+		return false
 	}
-	f, err := os.CreateTemp(dir, "new-*.tmp") // two such builds may end at once
+	f, err := os.CreateTemp(dir, "new-*.tmp")
 	if err != nil {
-		return
+		return false
 	}
-	_, err = f.Write(append(b, '\n'))
+	_, err = f.Write(b)
 	if err = cmp.Or(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), file)
 	}
 	if err != nil {
 		os.Remove(f.Name())
-		return
 	}
-	forget(dir)
+	return err == nil
 }
 
 func forget(dir string) {

@@ -1,0 +1,115 @@
+// Package history learns from how long commands took which kinds of them are short: done before they are sent.
+//
+// A kind is a number for commands that are likely to take as long as each other (libmexec/kind.h). It is short when each of the last few took less than the limit. One that took very
+// much longer makes an end of that, and then many in a row must be short until it is believed again; what took a little longer, as on a busy machine, does
+// so only where it becomes the rule.
+//
+//	         few in a row below the limit
+//	unknown ─────────────────────────────▶ short
+//	   ▲                                   │  │ one far above the limit
+//	   └───────────────────────────────────┘  ▼
+//	     too often above it              doubted: as unknown, but many in a row
+//
+// Promises: it remembers so many kinds, and forgets those that it has not heard of for longest. What changes is told at once, and never twice.
+//
+// Pure: times are arguments. A Learner belongs to one goroutine.
+package history
+
+import (
+	"container/list"
+	"time"
+)
+
+// Kind is a kind of command.
+type Kind uint64
+
+const (
+	// Limit is less than a command costs more on another node than here, with what it takes a slot to come home.
+	Limit = 3 * time.Millisecond
+
+	few    = 4    // in a row below the limit
+	many   = 32   // the same, after one that was far above it
+	far    = 10   // times the limit
+	often  = 4    // more above the limit than below it
+	kinds  = 2048 // are remembered
+	trusty = 64   // a row that is longer says no more
+)
+
+// Learner has what is known of each kind.
+type Learner struct {
+	limit time.Duration
+	tell  func(Kind, bool)
+	known map[Kind]*list.Element
+	order *list.List // of *past, heard of last first
+}
+
+// past is what is known of one kind.
+type past struct {
+	kind  Kind
+	short bool
+	row   int // how many in a row were below the limit
+	need  int // how many must be
+	above int // of a short one: how many more were above the limit than below it
+}
+
+// New begins with nothing. tell hears of each kind that becomes short or is so no longer.
+func New(limit time.Duration, tell func(kind Kind, short bool)) *Learner {
+	return &Learner{limit: limit, tell: tell, known: map[Kind]*list.Element{}, order: list.New()}
+}
+
+// Short says whether a kind is short.
+func (l *Learner) Short(k Kind) bool {
+	e, ok := l.known[k]
+	return ok && e.Value.(*past).short
+}
+
+// Far says that so long a run makes an end of a kind's being short. Nobody needs to wait for its end.
+func (l *Learner) Far(took time.Duration) bool { return took > far*l.limit }
+
+// Ran is told how long a command took.
+func (l *Learner) Ran(k Kind, took time.Duration) {
+	p := l.past(k)
+	was := p.short
+	switch {
+	case took < l.limit:
+		p.row = min(p.row+1, trusty)
+		p.above = max(p.above-1, 0)
+		if !p.short && p.row >= p.need {
+			p.short, p.above = true, 0
+		}
+	case l.Far(took):
+		if p.short {
+			p.need = many
+		}
+		p.row, p.short = 0, false
+	default:
+		p.row = 0
+		if p.above++; p.above >= often {
+			p.short = false
+		}
+	}
+	if p.short {
+		p.need = few
+	}
+	if p.short != was {
+		l.tell(k, p.short)
+	}
+}
+
+// past finds what is known of a kind, or makes room for it.
+func (l *Learner) past(k Kind) *past {
+	if e, ok := l.known[k]; ok {
+		l.order.MoveToFront(e)
+		return e.Value.(*past)
+	}
+	if l.order.Len() >= kinds {
+		last := l.order.Remove(l.order.Back()).(*past)
+		delete(l.known, last.kind)
+		if last.short {
+			l.tell(last.kind, false)
+		}
+	}
+	p := &past{kind: k, need: few}
+	l.known[k] = l.order.PushFront(p)
+	return p
+}
