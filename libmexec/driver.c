@@ -5,9 +5,8 @@
 // see the environment that it would have had without us, and a program that it starts must not load a library that has nothing to do there.
 #include <string.h>
 
+#include "leave.h"
 #include "stub.h"
-
-static const char shim[] = "libmexec-preload.so";
 
 char *find_variable(char *const *env, const char *prefix, size_t length)
 {
@@ -15,32 +14,6 @@ char *find_variable(char *const *env, const char *prefix, size_t length)
 		if (strncmp(*env, prefix, length) == 0)
 			return *env + length;
 	return NULL;
-}
-
-static bool is_shim(const char *entry, size_t length)
-{
-	size_t n = sizeof(shim) - 1;
-	return length >= n && memcmp(entry + length - n, shim, n) == 0 && (length == n || entry[length - n - 1] == '/');
-}
-
-// Takes our entries out of a list that ld.so separates at colons and blanks; all other bytes stay.
-static void leave_list(char *list)
-{
-	char *at = list;
-	for (;;) {
-		size_t n = strcspn(at, ": ");
-		if (is_shim(at, n)) {
-			if (at[n] != '\0') { // with the separator behind it
-				memmove(at, at + n + 1, strlen(at + n + 1) + 1);
-				continue;
-			}
-			at[at > list ? -1 : 0] = '\0'; // the last one: with the separator before it
-			return;
-		}
-		if (at[n] == '\0')
-			return;
-		at += n + 1;
-	}
 }
 
 // Whether an entry is one of ours. What it says that the command's daemon must know is noted.

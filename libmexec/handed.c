@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "leave.h"
 #include "policy.h"
 
 enum {
@@ -21,6 +22,7 @@ static const char *const names[HANDED] = {"MEXEC_DRIVER=", "MEXEC_REPEAT=", "MEX
 // Written by remember_handed only. Empty: there is none.
 static char driver[2 * PATH_MAX], repeat[LONGEST_POLICY + 16], policy[LONGEST_POLICY + 16], journal[PATH_MAX], preload[2 * PATH_MAX];
 static const char *const handed[HANDED] = {driver, repeat, policy, journal, preload};
+static char others[2 * PATH_MAX]; // preload without us
 
 static void keep(char *to, size_t size, const char *name)
 {
@@ -41,6 +43,10 @@ void remember_handed(void)
 	keep(policy, sizeof(policy), names[POLICY]);
 	keep(journal, sizeof(journal), names[JOURNAL]);
 	keep(preload, sizeof(preload), names[PRELOAD]);
+	if (preload[0] != '\0') {
+		strcpy(others, preload);
+		leave_list(others + strlen(names[PRELOAD]));
+	}
 }
 
 static bool has(char *const envp[], const char *name)
@@ -71,5 +77,44 @@ char *const *hand_on(char *const envp[], bool for_driver, const char **room)
 	do
 		*to++ = *envp;
 	while (*envp++ != NULL);
+	return (char *const *)room;
+}
+
+static bool is_ours(const char *entry)
+{
+	static const char *const all[] = {"MEXEC_DRIVER=", "MEXEC_POLICY=", "MEXEC_JOURNAL=", "MEXEC_REPEAT="};
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		if (strncmp(entry, all[i], strlen(all[i])) == 0)
+			return true;
+	return false;
+}
+
+static bool is_preload(const char *entry)
+{
+	return preload[0] != '\0' && strcmp(entry, preload) == 0;
+}
+
+size_t plain_room(char *const envp[])
+{
+	size_t n = 0;
+	bool any = false;
+	while (envp != NULL && envp[n] != NULL && n <= AT_MOST) {
+		any = any || is_ours(envp[n]) || is_preload(envp[n]);
+		n++;
+	}
+	return any && n <= AT_MOST ? n + 1 : 0;
+}
+
+char *const *plain(char *const envp[], const char **room)
+{
+	const char **to = room;
+	for (; *envp != NULL; envp++)
+		if (is_preload(*envp)) {
+			if (others[strlen(names[PRELOAD])] != '\0')
+				*to++ = others;
+		} else if (!is_ours(*envp)) {
+			*to++ = *envp;
+		}
+	*to = NULL;
 	return (char *const *)room;
 }

@@ -17,4 +17,11 @@ size_t handed_room(char *const envp[], bool driver);
 // hand_on is the environment with what it lacks in front, in room. It writes nothing else: vfork's child may call it.
 char *const *hand_on(char *const envp[], bool driver, const char **room);
 
+// plain_room is how many pointers plain writes, 0 where there is nothing to take out.
+size_t plain_room(char *const envp[]);
+
+// plain is the environment as the stub leaves it to a command, for one that goes without the stub: with the rest of LD_PRELOAD, as long as the tool has not
+// changed that. A program that has nothing to do with us starts a tenth of a millisecond sooner without our library.
+char *const *plain(char *const envp[], const char **room);
+
 #endif

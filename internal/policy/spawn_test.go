@@ -47,7 +47,7 @@ int main(void)
 }
 `)
 	out, err := exec.Command("gcc", "-D_GNU_SOURCE", "-I../../libmexec", "-o", dir+"/ask", ask,
-		"../../libmexec/policy.c", "../../libmexec/journal.c", "../../libmexec/kind.c", "../../libmexec/handed.c", "../../libmexec/sure.c", "../../libmexec/search.c").CombinedOutput()
+		"../../libmexec/policy.c", "../../libmexec/journal.c", "../../libmexec/kind.c", "../../libmexec/handed.c", "../../libmexec/leave.c", "../../libmexec/sure.c", "../../libmexec/search.c").CombinedOutput()
 	if err != nil {
 		if _, missing := exec.LookPath("gcc"); missing != nil {
 			t.Skipf("no compiler for the shim's half: %v", missing)

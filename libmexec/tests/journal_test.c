@@ -352,6 +352,27 @@ TEST(what_is_known_to_be_short_stays_unless_somebody_wants_it_elsewhere)
 	SAME(count(h, JOURNAL_KEPT), 2); // as before
 }
 
+// As behind the stub.
+TEST(what_is_short_has_the_environment_that_it_would_have_without_us)
+{
+	struct journal_head *h = make_journal("b7");
+	char rules[64];
+	snprintf(rules, sizeof(rules), "MEXEC_POLICY=%d", (int)getpid());
+	serve_here("sock", "log");
+	char script[] = "MEXEC_REPEAT=x MEXEC_RERUN=safe env; :";
+	SAME(run("/bin/sh", LIST("sh", "-c", script), "b7", rules), 0);
+	char placed[1 << 16];
+	strcpy(placed, contents("out"));
+	CHECK(strstr(placed, "MEXEC_RERUN") != NULL && strstr(placed, "MEXEC_DRIVER") == NULL);
+	uint64_t kind = kind_of("/bin/env", LIST("env"));
+	tables(h)->brief[kind % JOURNAL_SHORT].kinds[0] = kind;
+	SAME(run("/bin/sh", LIST("sh", "-c", script), "b7", rules), 0);
+	SAME(count(h, JOURNAL_KEPT), 1);
+	SAME_TEXT(contents("out"), placed);
+	SAME(run("/usr/bin/env", LIST("env", "LD_PRELOAD=/usr/lib/other.so", "env"), "b7", rules), 0); // the tool's own matter
+	CHECK(strstr(contents("out"), "LD_PRELOAD=/usr/lib/other.so\n") != NULL);
+}
+
 // A shell forks its children, and they tell of themselves.
 TEST(of_a_forked_child_the_kind_is_known_too)
 {
