@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -12,10 +13,15 @@ import (
 
 // Pipe is a jobserver's pipe or fifo, as an open file of our own: it is not blocking, which nobody else notices. Wait is for one goroutine, the
 // rest for any.
+//
+// The poller knows it only while somebody waits: it would wake up for each token that a make takes or puts back, a thread for each recipe.
 type Pipe struct {
-	f  *os.File
 	fd int
 	id identity
+
+	mu    sync.Mutex // guards the rest
+	waits *os.File   // nil: nobody waits
+	woken bool
 }
 
 // identity tells one pipe from all others.
@@ -70,7 +76,7 @@ func anew(fd int) (*Pipe, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "jobserver", Path: path, Err: err}
 	}
-	return &Pipe{f: os.NewFile(uintptr(own), "jobserver"), fd: own, id: identity{st.Dev, st.Ino}}, nil
+	return &Pipe{fd: own, id: identity{st.Dev, st.Ino}}, nil
 }
 
 // Free is how many tokens are in the pipe.
@@ -112,15 +118,46 @@ func (p *Pipe) Put(tokens []byte) {
 
 // Wait waits in the poller until there is a token, or until Wake.
 func (p *Pipe) Wait() error {
-	raw, err := p.f.SyscallConn()
+	f, err := p.wait()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		p.mu.Lock()
+		p.waits = nil
+		p.mu.Unlock()
+		f.Close()
+	}()
+	raw, err := f.SyscallConn()
 	if err != nil {
 		return err
 	}
 	return raw.Read(func(uintptr) bool { return p.Free() > 0 })
 }
 
+func (p *Pipe) wait() (*os.File, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.woken {
+		return nil, os.ErrDeadlineExceeded
+	}
+	fd, err := unix.FcntlInt(uintptr(p.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "jobserver", Path: "its pipe", Err: err}
+	}
+	p.waits = os.NewFile(uintptr(fd), "jobserver")
+	return p.waits, nil
+}
+
 // Wake ends all waiting, now and later.
-func (p *Pipe) Wake() { p.f.SetReadDeadline(time.Unix(1, 0)) }
+func (p *Pipe) Wake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.woken = true
+	if p.waits != nil {
+		p.waits.SetReadDeadline(time.Unix(1, 0))
+	}
+}
 
 // Close lets go of the pipe, which nobody may be using.
-func (p *Pipe) Close() error { return p.f.Close() }
+func (p *Pipe) Close() error { return unix.Close(p.fd) }
