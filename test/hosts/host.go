@@ -52,11 +52,12 @@ func (h *Host) CommandContext(ctx context.Context, name string, args ...string) 
 // environ is the caller's environment without what would lead a command of this host to another daemon.
 func (h *Host) environ() []string {
 	path := h.hosts.conf.Bin + ":" + os.Getenv("PATH") + ":/usr/sbin:/sbin"
-	env := []string{"PATH=" + path, "MEXEC_STUB=" + filepath.Join(h.hosts.conf.Bin, "mexec")} // it is not where libmexec expects it
+	env := []string{"PATH=" + path, "MEXEC_STUB=" + filepath.Join(h.hosts.conf.Bin, "mexec"), // it is not where libmexec expects it
+		"MEXEC_SHORT=0"} // tests are of what is placed, and what earlier builds took is nothing to them
 	for _, e := range os.Environ() {
 		name, _, _ := strings.Cut(e, "=")
 		switch name {
-		case "PATH", "MEXEC_STUB", "MEXEC_SOCKET", "XDG_RUNTIME_DIR", "NODES", "ENVSETTER", "MAKEFLAGS", "MAKELEVEL", "MFLAGS":
+		case "PATH", "MEXEC_STUB", "MEXEC_SOCKET", "XDG_RUNTIME_DIR", "NODES", "ENVSETTER", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MEXEC_SHORT":
 		default:
 			env = append(env, e)
 		}
