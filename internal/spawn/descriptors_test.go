@@ -181,6 +181,7 @@ func TestAFileThatIsNotTheCallersIsRefused(t *testing.T) {
 	var before int
 	for round := range 2 {
 		if round == 1 { // groups and stages for the next jobs are there now
+			full(t, s)
 			before = descriptors(t)
 		}
 		for want, d := range map[string]Descriptor{
