@@ -40,12 +40,12 @@ func (b *workshop) show(ctx context.Context) (differ int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	spread, last, err := b.build(ctx, "spread", fmt.Sprintf("mpmake over %d hosts", len(b.hosts.All)), "mpmake")
+	spread, counts, err := b.build(ctx, "spread", fmt.Sprintf("mpmake over %d hosts", len(b.hosts.All)), "mpmake")
 	if err != nil {
 		return 0, err
 	}
 	fmt.Printf("  %-28s%8.2f\n", "times as fast", local.Seconds()/spread.Seconds())
-	b.table(last)
+	b.table(counts)
 
 	equal, different, err := same.Compare(b.path("local"), b.path("spread"))
 	if err != nil {
@@ -76,8 +76,11 @@ func (b *workshop) show(ctx context.Context) (differ int, err error) {
 	return differ, nil
 }
 
-// build runs one build in a fresh copy and moves the result aside as kind. last is the last line of its stderr.
-func (b *workshop) build(ctx context.Context, kind, title string, argv ...string) (took time.Duration, last string, err error) {
+// counted is the line in which mpmake says how many commands ran where. Others may follow.
+var counted = regexp.MustCompile(`(?m)^mpmake: \d+ commands? in .*$`)
+
+// build runs one build in a fresh copy and moves the result aside as kind. counts is what mpmake has said of it, if it was that.
+func (b *workshop) build(ctx context.Context, kind, title string, argv ...string) (took time.Duration, counts string, err error) {
 	work := b.path("work")
 	if err := errors.Join(os.RemoveAll(work), os.RemoveAll(b.path(kind)), os.MkdirAll(filepath.Dir(work), 0o755)); err != nil {
 		return 0, "", err
@@ -109,8 +112,7 @@ func (b *workshop) build(ctx context.Context, kind, title string, argv ...string
 	if err != nil {
 		return 0, "", fmt.Errorf("%s: %w; see %s", strings.Join(argv, " "), err, log.Name())
 	}
-	lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
-	return took, lines[len(lines)-1], os.Rename(work, b.path(kind))
+	return took, string(counted.Find(stderr.Bytes())), os.Rename(work, b.path(kind))
 }
 
 // watch shows the seconds go by on a terminal; the function it returns ends the line.
@@ -145,12 +147,12 @@ func watch(title string) func(time.Duration) {
 	}
 }
 
-// table shows how many commands ran on each node, out of mpmake's last line.
-func (b *workshop) table(last string) {
+// table shows how many commands ran on each node, out of mpmake's own words.
+func (b *workshop) table(said string) {
 	names, counts := fmt.Sprintf("  %-28s", "commands on"), fmt.Sprintf("  %-28s", "")
 	for _, h := range b.hosts.All {
 		n := "0"
-		if m := regexp.MustCompile(`\b` + h.Name + ` (\d+)`).FindStringSubmatch(last); m != nil {
+		if m := regexp.MustCompile(`\b` + h.Name + ` (\d+)`).FindStringSubmatch(said); m != nil {
 			n = m[1]
 		}
 		names += fmt.Sprintf("%8s", h.Name)
