@@ -82,6 +82,8 @@ const (
 	Down   NodeState = "down"   // gossip or the link says it is gone
 	Skewed NodeState = "skewed" // its clock is too far from ours
 	Self   NodeState = "self"   // this node
+
+	Draining NodeState = "draining" // ends what it has, and takes nothing new
 )
 
 // Node is one row of the view that a node has of its cluster.
@@ -98,6 +100,20 @@ type Node struct {
 	Arch    string        `json:"arch"`
 	Boot    string        `json:"boot"` // boot id of its kernel
 	Why     string        `json:"why,omitempty"`
+
+	Labels string  `json:"labels,omitempty"`      // with commas between; NODES=label:… names them
+	Memory int64   `json:"memory,omitempty"`      // bytes that its jobs may use; 0: not known
+	Free   int64   `json:"memory_free,omitempty"` // of these, not promised to any job
+	Speed  float64 `json:"speed,omitempty"`       // learned: how fast it runs what this node runs at 1; 0: not known
+}
+
+// Cost is what a command is expected to take, learned from those of its kind before it. The zero Cost is one that nobody knows.
+type Cost struct {
+	Runs   int           `json:"runs"` // that it was learned from
+	CPU    time.Duration `json:"cpu_ns"`
+	Wall   time.Duration `json:"wall_ns"`
+	Memory int64         `json:"memory"` // bytes, the peak of all that it starts
+	Output int64         `json:"output"` // bytes that it writes to relayed descriptors
 }
 
 // Version is this release.

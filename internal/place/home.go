@@ -16,6 +16,8 @@ type Job struct {
 	UID   uint32    // whose it is
 	Dir   [2]uint64 // device and inode of its directory
 	Prog  [2]uint64 // and of its program
+	Build mexec.BuildID
+	Cost  mexec.Cost // what its kind has taken
 }
 
 // Refusal says how far a node's refusal reaches.

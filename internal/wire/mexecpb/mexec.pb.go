@@ -149,6 +149,7 @@ const (
 	Refused_MALFORMED  Refused_Why = 10 // the exec body could not be read
 	Refused_FILE       Refused_Why = 11 // an open file of the caller is not to be had here
 	Refused_FILE_ALIKE Refused_Why = 12 // the same, and it would be so on every node
+	Refused_MEMORY     Refused_Why = 13 // not so much memory is free now: ask again
 )
 
 // Enum value maps for Refused_Why.
@@ -167,6 +168,7 @@ var (
 		10: "MALFORMED",
 		11: "FILE",
 		12: "FILE_ALIKE",
+		13: "MEMORY",
 	}
 	Refused_Why_value = map[string]int32{
 		"UNKNOWN":    0,
@@ -182,6 +184,7 @@ var (
 		"MALFORMED":  10,
 		"FILE":       11,
 		"FILE_ALIKE": 12,
+		"MEMORY":     13,
 	}
 )
 
@@ -209,7 +212,7 @@ func (x Refused_Why) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Refused_Why.Descriptor instead.
 func (Refused_Why) EnumDescriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{19, 0}
+	return file_mexec_proto_rawDescGZIP(), []int{20, 0}
 }
 
 // FromHome is one note of the home side. Fields that are absent say nothing.
@@ -499,6 +502,7 @@ func (x *Beat) GetEchoReceived() int64 {
 type Want struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Slots         uint32                 `protobuf:"varint,1,opt,name=slots,proto3" json:"slots,omitempty"`
+	Shares        []*Share               `protobuf:"bytes,2,rep,name=shares,proto3" json:"shares,omitempty"` // of these slots; they add up to them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -540,6 +544,82 @@ func (x *Want) GetSlots() uint32 {
 	return 0
 }
 
+func (x *Want) GetShares() []*Share {
+	if x != nil {
+		return x.Shares
+	}
+	return nil
+}
+
+// Share is what the jobs of one build would hold of them.
+type Share struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Uid           uint32                 `protobuf:"varint,1,opt,name=uid,proto3" json:"uid,omitempty"`
+	Build         string                 `protobuf:"bytes,2,opt,name=build,proto3" json:"build,omitempty"` // empty: those of no build
+	Slots         uint32                 `protobuf:"varint,3,opt,name=slots,proto3" json:"slots,omitempty"`
+	Memory        uint64                 `protobuf:"varint,4,opt,name=memory,proto3" json:"memory,omitempty"` // bytes that the next grants are to come with, each; 0: not known
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Share) Reset() {
+	*x = Share{}
+	mi := &file_mexec_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Share) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Share) ProtoMessage() {}
+
+func (x *Share) ProtoReflect() protoreflect.Message {
+	mi := &file_mexec_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Share.ProtoReflect.Descriptor instead.
+func (*Share) Descriptor() ([]byte, []int) {
+	return file_mexec_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Share) GetUid() uint32 {
+	if x != nil {
+		return x.Uid
+	}
+	return 0
+}
+
+func (x *Share) GetBuild() string {
+	if x != nil {
+		return x.Build
+	}
+	return ""
+}
+
+func (x *Share) GetSlots() uint32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *Share) GetMemory() uint64 {
+	if x != nil {
+		return x.Memory
+	}
+	return 0
+}
+
 type Grant struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ids           []uint64               `protobuf:"varint,1,rep,packed,name=ids,proto3" json:"ids,omitempty"`
@@ -550,7 +630,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_mexec_proto_msgTypes[5]
+	mi := &file_mexec_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -562,7 +642,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[5]
+	mi := &file_mexec_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -575,7 +655,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{5}
+	return file_mexec_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Grant) GetIds() []uint64 {
@@ -595,15 +675,19 @@ func (x *Grant) GetLeaseMs() uint32 {
 type Load struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Slots         uint32                 `protobuf:"varint,1,opt,name=slots,proto3" json:"slots,omitempty"`
-	Busy          uint32                 `protobuf:"varint,2,opt,name=busy,proto3" json:"busy,omitempty"`                            // jobs running and grants out
-	LoadMilli     uint32                 `protobuf:"varint,3,opt,name=load_milli,json=loadMilli,proto3" json:"load_milli,omitempty"` // load average of one minute, in thousandths
+	Busy          uint32                 `protobuf:"varint,2,opt,name=busy,proto3" json:"busy,omitempty"`                               // jobs running and grants out
+	LoadMilli     uint32                 `protobuf:"varint,3,opt,name=load_milli,json=loadMilli,proto3" json:"load_milli,omitempty"`    // load average of one minute, in thousandths
+	Memory        uint64                 `protobuf:"varint,4,opt,name=memory,proto3" json:"memory,omitempty"`                           // bytes that jobs may use; 0: not known
+	MemoryFree    uint64                 `protobuf:"varint,5,opt,name=memory_free,json=memoryFree,proto3" json:"memory_free,omitempty"` // of these, not promised to any job
+	Draining      bool                   `protobuf:"varint,6,opt,name=draining,proto3" json:"draining,omitempty"`                       // nothing new is taken
+	Why           string                 `protobuf:"bytes,7,opt,name=why,proto3" json:"why,omitempty"`                                  // one line for people: why it takes less than it has slots
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Load) Reset() {
 	*x = Load{}
-	mi := &file_mexec_proto_msgTypes[6]
+	mi := &file_mexec_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +699,7 @@ func (x *Load) String() string {
 func (*Load) ProtoMessage() {}
 
 func (x *Load) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[6]
+	mi := &file_mexec_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,7 +712,7 @@ func (x *Load) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Load.ProtoReflect.Descriptor instead.
 func (*Load) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{6}
+	return file_mexec_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Load) GetSlots() uint32 {
@@ -652,6 +736,34 @@ func (x *Load) GetLoadMilli() uint32 {
 	return 0
 }
 
+func (x *Load) GetMemory() uint64 {
+	if x != nil {
+		return x.Memory
+	}
+	return 0
+}
+
+func (x *Load) GetMemoryFree() uint64 {
+	if x != nil {
+		return x.MemoryFree
+	}
+	return 0
+}
+
+func (x *Load) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
+}
+
+func (x *Load) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 type Up struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Start      *Start                 `protobuf:"bytes,1,opt,name=start,proto3" json:"start,omitempty"` // first message only
@@ -672,7 +784,7 @@ type Up struct {
 
 func (x *Up) Reset() {
 	*x = Up{}
-	mi := &file_mexec_proto_msgTypes[7]
+	mi := &file_mexec_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -684,7 +796,7 @@ func (x *Up) String() string {
 func (*Up) ProtoMessage() {}
 
 func (x *Up) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[7]
+	mi := &file_mexec_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -697,7 +809,7 @@ func (x *Up) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Up.ProtoReflect.Descriptor instead.
 func (*Up) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{7}
+	return file_mexec_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Up) GetStart() *Start {
@@ -792,7 +904,7 @@ type Data struct {
 
 func (x *Data) Reset() {
 	*x = Data{}
-	mi := &file_mexec_proto_msgTypes[8]
+	mi := &file_mexec_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -804,7 +916,7 @@ func (x *Data) String() string {
 func (*Data) ProtoMessage() {}
 
 func (x *Data) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[8]
+	mi := &file_mexec_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -817,7 +929,7 @@ func (x *Data) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Data.ProtoReflect.Descriptor instead.
 func (*Data) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{8}
+	return file_mexec_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Data) GetNumber() uint32 {
@@ -879,13 +991,15 @@ type Start struct {
 	Terminal      *Terminal              `protobuf:"bytes,30,opt,name=terminal,proto3" json:"terminal,omitempty"`                        // the caller's terminal as the job finds it. Absent: it has none
 	Keyboard      bool                   `protobuf:"varint,31,opt,name=keyboard,proto3" json:"keyboard,omitempty"`                       // the job may ask for what is typed
 	WholeLines    bool                   `protobuf:"varint,32,opt,name=whole_lines,json=wholeLines,proto3" json:"whole_lines,omitempty"` // several jobs share the terminal
+	Build         string                 `protobuf:"bytes,60,opt,name=build,proto3" json:"build,omitempty"`                              // whose share the grant is counted in, with uid
+	Memory        uint64                 `protobuf:"varint,61,opt,name=memory,proto3" json:"memory,omitempty"`                           // bytes that its kind has needed; 0: not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Start) Reset() {
 	*x = Start{}
-	mi := &file_mexec_proto_msgTypes[9]
+	mi := &file_mexec_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -897,7 +1011,7 @@ func (x *Start) String() string {
 func (*Start) ProtoMessage() {}
 
 func (x *Start) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[9]
+	mi := &file_mexec_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -910,7 +1024,7 @@ func (x *Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Start.ProtoReflect.Descriptor instead.
 func (*Start) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{9}
+	return file_mexec_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Start) GetJob() uint64 {
@@ -1018,6 +1132,20 @@ func (x *Start) GetWholeLines() bool {
 	return false
 }
 
+func (x *Start) GetBuild() string {
+	if x != nil {
+		return x.Build
+	}
+	return ""
+}
+
+func (x *Start) GetMemory() uint64 {
+	if x != nil {
+		return x.Memory
+	}
+	return 0
+}
+
 // Descriptor is one of the caller's descriptors. One of file, stream, same and supplied says how the job gets it.
 type Descriptor struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1033,7 +1161,7 @@ type Descriptor struct {
 
 func (x *Descriptor) Reset() {
 	*x = Descriptor{}
-	mi := &file_mexec_proto_msgTypes[10]
+	mi := &file_mexec_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1045,7 +1173,7 @@ func (x *Descriptor) String() string {
 func (*Descriptor) ProtoMessage() {}
 
 func (x *Descriptor) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[10]
+	mi := &file_mexec_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1058,7 +1186,7 @@ func (x *Descriptor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Descriptor.ProtoReflect.Descriptor instead.
 func (*Descriptor) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{10}
+	return file_mexec_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Descriptor) GetNumber() uint32 {
@@ -1123,7 +1251,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_mexec_proto_msgTypes[11]
+	mi := &file_mexec_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1135,7 +1263,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[11]
+	mi := &file_mexec_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1148,7 +1276,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{11}
+	return file_mexec_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *File) GetPath() []byte {
@@ -1239,7 +1367,7 @@ type Position struct {
 
 func (x *Position) Reset() {
 	*x = Position{}
-	mi := &file_mexec_proto_msgTypes[12]
+	mi := &file_mexec_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1251,7 +1379,7 @@ func (x *Position) String() string {
 func (*Position) ProtoMessage() {}
 
 func (x *Position) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[12]
+	mi := &file_mexec_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1264,7 +1392,7 @@ func (x *Position) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Position.ProtoReflect.Descriptor instead.
 func (*Position) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{12}
+	return file_mexec_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Position) GetNumber() uint32 {
@@ -1300,7 +1428,7 @@ type Terminal struct {
 
 func (x *Terminal) Reset() {
 	*x = Terminal{}
-	mi := &file_mexec_proto_msgTypes[13]
+	mi := &file_mexec_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1312,7 +1440,7 @@ func (x *Terminal) String() string {
 func (*Terminal) ProtoMessage() {}
 
 func (x *Terminal) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[13]
+	mi := &file_mexec_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1325,7 +1453,7 @@ func (x *Terminal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Terminal.ProtoReflect.Descriptor instead.
 func (*Terminal) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{13}
+	return file_mexec_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Terminal) GetIflag() uint32 {
@@ -1410,7 +1538,7 @@ type Jobserver struct {
 
 func (x *Jobserver) Reset() {
 	*x = Jobserver{}
-	mi := &file_mexec_proto_msgTypes[14]
+	mi := &file_mexec_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1422,7 +1550,7 @@ func (x *Jobserver) String() string {
 func (*Jobserver) ProtoMessage() {}
 
 func (x *Jobserver) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[14]
+	mi := &file_mexec_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1435,7 +1563,7 @@ func (x *Jobserver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Jobserver.ProtoReflect.Descriptor instead.
 func (*Jobserver) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{14}
+	return file_mexec_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Jobserver) GetFifo() string {
@@ -1471,7 +1599,7 @@ type TokenOffer struct {
 
 func (x *TokenOffer) Reset() {
 	*x = TokenOffer{}
-	mi := &file_mexec_proto_msgTypes[15]
+	mi := &file_mexec_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1483,7 +1611,7 @@ func (x *TokenOffer) String() string {
 func (*TokenOffer) ProtoMessage() {}
 
 func (x *TokenOffer) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[15]
+	mi := &file_mexec_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1496,7 +1624,7 @@ func (x *TokenOffer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenOffer.ProtoReflect.Descriptor instead.
 func (*TokenOffer) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{15}
+	return file_mexec_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TokenOffer) GetTokens() []byte {
@@ -1533,7 +1661,7 @@ type TokenNews struct {
 
 func (x *TokenNews) Reset() {
 	*x = TokenNews{}
-	mi := &file_mexec_proto_msgTypes[16]
+	mi := &file_mexec_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1545,7 +1673,7 @@ func (x *TokenNews) String() string {
 func (*TokenNews) ProtoMessage() {}
 
 func (x *TokenNews) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[16]
+	mi := &file_mexec_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1558,7 +1686,7 @@ func (x *TokenNews) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenNews.ProtoReflect.Descriptor instead.
 func (*TokenNews) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{16}
+	return file_mexec_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TokenNews) GetBack() []byte {
@@ -1599,7 +1727,7 @@ type Signal struct {
 
 func (x *Signal) Reset() {
 	*x = Signal{}
-	mi := &file_mexec_proto_msgTypes[17]
+	mi := &file_mexec_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1611,7 +1739,7 @@ func (x *Signal) String() string {
 func (*Signal) ProtoMessage() {}
 
 func (x *Signal) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[17]
+	mi := &file_mexec_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1624,7 +1752,7 @@ func (x *Signal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signal.ProtoReflect.Descriptor instead.
 func (*Signal) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{17}
+	return file_mexec_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Signal) GetNumber() uint32 {
@@ -1664,7 +1792,7 @@ type Down struct {
 
 func (x *Down) Reset() {
 	*x = Down{}
-	mi := &file_mexec_proto_msgTypes[18]
+	mi := &file_mexec_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1676,7 +1804,7 @@ func (x *Down) String() string {
 func (*Down) ProtoMessage() {}
 
 func (x *Down) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[18]
+	mi := &file_mexec_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1689,7 +1817,7 @@ func (x *Down) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Down.ProtoReflect.Descriptor instead.
 func (*Down) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{18}
+	return file_mexec_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Down) GetRefused() *Refused {
@@ -1802,7 +1930,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_mexec_proto_msgTypes[19]
+	mi := &file_mexec_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1814,7 +1942,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[19]
+	mi := &file_mexec_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1827,7 +1955,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{19}
+	return file_mexec_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Refused) GetWhy() Refused_Why {
@@ -1861,15 +1989,18 @@ type End struct {
 	MaxRssKb      uint64                 `protobuf:"varint,6,opt,name=max_rss_kb,json=maxRssKb,proto3" json:"max_rss_kb,omitempty"`
 	Grant         uint64                 `protobuf:"varint,7,opt,name=grant,proto3" json:"grant,omitempty"` // not 0: the slot is granted again
 	LeaseMs       uint32                 `protobuf:"varint,8,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
-	StdinTaken    uint64                 `protobuf:"varint,9,opt,name=stdin_taken,json=stdinTaken,proto3" json:"stdin_taken,omitempty"` // bytes of stdin that the job read
-	Positions     []*Position            `protobuf:"bytes,10,rep,name=positions,proto3" json:"positions,omitempty"`                     // of those files that the job has moved in
+	StdinTaken    uint64                 `protobuf:"varint,9,opt,name=stdin_taken,json=stdinTaken,proto3" json:"stdin_taken,omitempty"`       // bytes of stdin that the job read
+	Positions     []*Position            `protobuf:"bytes,10,rep,name=positions,proto3" json:"positions,omitempty"`                           // of those files that the job has moved in
+	WallUs        uint64                 `protobuf:"varint,60,opt,name=wall_us,json=wallUs,proto3" json:"wall_us,omitempty"`                  // from execve to its end
+	PeakKb        uint64                 `protobuf:"varint,61,opt,name=peak_kb,json=peakKb,proto3" json:"peak_kb,omitempty"`                  // memory of its whole process tree at its highest; 0: not known, max_rss_kb is of one process
+	OutOfMemory   bool                   `protobuf:"varint,62,opt,name=out_of_memory,json=outOfMemory,proto3" json:"out_of_memory,omitempty"` // the kernel killed some of it for want of memory
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *End) Reset() {
 	*x = End{}
-	mi := &file_mexec_proto_msgTypes[20]
+	mi := &file_mexec_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1881,7 +2012,7 @@ func (x *End) String() string {
 func (*End) ProtoMessage() {}
 
 func (x *End) ProtoReflect() protoreflect.Message {
-	mi := &file_mexec_proto_msgTypes[20]
+	mi := &file_mexec_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1894,7 +2025,7 @@ func (x *End) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use End.ProtoReflect.Descriptor instead.
 func (*End) Descriptor() ([]byte, []int) {
-	return file_mexec_proto_rawDescGZIP(), []int{20}
+	return file_mexec_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *End) GetCode() uint32 {
@@ -1967,6 +2098,27 @@ func (x *End) GetPositions() []*Position {
 	return nil
 }
 
+func (x *End) GetWallUs() uint64 {
+	if x != nil {
+		return x.WallUs
+	}
+	return 0
+}
+
+func (x *End) GetPeakKb() uint64 {
+	if x != nil {
+		return x.PeakKb
+	}
+	return 0
+}
+
+func (x *End) GetOutOfMemory() bool {
+	if x != nil {
+		return x.OutOfMemory
+	}
+	return false
+}
+
 var File_mexec_proto protoreflect.FileDescriptor
 
 const file_mexec_proto_rawDesc = "" +
@@ -1993,17 +2145,28 @@ const file_mexec_proto_rawDesc = "" +
 	"\x04Beat\x12\x12\n" +
 	"\x04sent\x18\x01 \x01(\x03R\x04sent\x12\x12\n" +
 	"\x04echo\x18\x02 \x01(\x03R\x04echo\x12#\n" +
-	"\recho_received\x18\x03 \x01(\x03R\fechoReceived\"\x1c\n" +
+	"\recho_received\x18\x03 \x01(\x03R\fechoReceived\"E\n" +
 	"\x04Want\x12\x14\n" +
-	"\x05slots\x18\x01 \x01(\rR\x05slots\"4\n" +
+	"\x05slots\x18\x01 \x01(\rR\x05slots\x12'\n" +
+	"\x06shares\x18\x02 \x03(\v2\x0f.mexec.v1.ShareR\x06shares\"]\n" +
+	"\x05Share\x12\x10\n" +
+	"\x03uid\x18\x01 \x01(\rR\x03uid\x12\x14\n" +
+	"\x05build\x18\x02 \x01(\tR\x05build\x12\x14\n" +
+	"\x05slots\x18\x03 \x01(\rR\x05slots\x12\x16\n" +
+	"\x06memory\x18\x04 \x01(\x04R\x06memory\"4\n" +
 	"\x05Grant\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\x04R\x03ids\x12\x19\n" +
-	"\blease_ms\x18\x02 \x01(\rR\aleaseMs\"O\n" +
+	"\blease_ms\x18\x02 \x01(\rR\aleaseMs\"\xb6\x01\n" +
 	"\x04Load\x12\x14\n" +
 	"\x05slots\x18\x01 \x01(\rR\x05slots\x12\x12\n" +
 	"\x04busy\x18\x02 \x01(\rR\x04busy\x12\x1d\n" +
 	"\n" +
-	"load_milli\x18\x03 \x01(\rR\tloadMilli\"\xf6\x02\n" +
+	"load_milli\x18\x03 \x01(\rR\tloadMilli\x12\x16\n" +
+	"\x06memory\x18\x04 \x01(\x04R\x06memory\x12\x1f\n" +
+	"\vmemory_free\x18\x05 \x01(\x04R\n" +
+	"memoryFree\x12\x1a\n" +
+	"\bdraining\x18\x06 \x01(\bR\bdraining\x12\x10\n" +
+	"\x03why\x18\a \x01(\tR\x03why\"\xf6\x02\n" +
 	"\x02Up\x12%\n" +
 	"\x05start\x18\x01 \x01(\v2\x0f.mexec.v1.StartR\x05start\x12\x14\n" +
 	"\x05stdin\x18\x02 \x01(\fR\x05stdin\x12\x1b\n" +
@@ -2024,7 +2187,7 @@ const file_mexec_proto_rawDesc = "" +
 	"\x03eof\x18\x03 \x01(\bR\x03eof\x12\x16\n" +
 	"\x06credit\x18\x04 \x01(\rR\x06credit\x12\x16\n" +
 	"\x06broken\x18\x05 \x01(\bR\x06broken\x12\x16\n" +
-	"\x06closed\x18\x06 \x01(\bR\x06closed\"\xd0\x03\n" +
+	"\x06closed\x18\x06 \x01(\bR\x06closed\"\xfe\x03\n" +
 	"\x05Start\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x14\n" +
 	"\x05grant\x18\x02 \x01(\x04R\x05grant\x12\x12\n" +
@@ -2043,7 +2206,9 @@ const file_mexec_proto_rawDesc = "" +
 	"\bterminal\x18\x1e \x01(\v2\x12.mexec.v1.TerminalR\bterminal\x12\x1a\n" +
 	"\bkeyboard\x18\x1f \x01(\bR\bkeyboard\x12\x1f\n" +
 	"\vwhole_lines\x18  \x01(\bR\n" +
-	"wholeLines\"\xc6\x01\n" +
+	"wholeLines\x12\x14\n" +
+	"\x05build\x18< \x01(\tR\x05build\x12\x16\n" +
+	"\x06memory\x18= \x01(\x04R\x06memory\"\xc6\x01\n" +
 	"\n" +
 	"Descriptor\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x14\n" +
@@ -2118,11 +2283,11 @@ const file_mexec_proto_rawDesc = "" +
 	"\x06screen\x18\x1e \x01(\fR\x06screen\x12.\n" +
 	"\bterminal\x18\x1f \x01(\v2\x12.mexec.v1.TerminalR\bterminal\x12\x14\n" +
 	"\x05flush\x18  \x01(\bR\x05flush\x12\x10\n" +
-	"\x03ask\x18! \x01(\rR\x03ask\"\x8f\x02\n" +
+	"\x03ask\x18! \x01(\rR\x03ask\"\x9b\x02\n" +
 	"\aRefused\x12'\n" +
 	"\x03why\x18\x01 \x01(\x0e2\x15.mexec.v1.Refused.WhyR\x03why\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\x12\x14\n" +
-	"\x05errno\x18\x03 \x01(\rR\x05errno\"\xac\x01\n" +
+	"\x05errno\x18\x03 \x01(\rR\x05errno\"\xb8\x01\n" +
 	"\x03Why\x12\v\n" +
 	"\aUNKNOWN\x10\x00\x12\f\n" +
 	"\bNO_GRANT\x10\x01\x12\r\n" +
@@ -2138,7 +2303,9 @@ const file_mexec_proto_rawDesc = "" +
 	"\x12\b\n" +
 	"\x04FILE\x10\v\x12\x0e\n" +
 	"\n" +
-	"FILE_ALIKE\x10\f\"\x9d\x02\n" +
+	"FILE_ALIKE\x10\f\x12\n" +
+	"\n" +
+	"\x06MEMORY\x10\r\"\xf3\x02\n" +
 	"\x03End\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x16\n" +
 	"\x06signal\x18\x02 \x01(\rR\x06signal\x12\x12\n" +
@@ -2152,7 +2319,10 @@ const file_mexec_proto_rawDesc = "" +
 	"\vstdin_taken\x18\t \x01(\x04R\n" +
 	"stdinTaken\x120\n" +
 	"\tpositions\x18\n" +
-	" \x03(\v2\x12.mexec.v1.PositionR\tpositions*`\n" +
+	" \x03(\v2\x12.mexec.v1.PositionR\tpositions\x12\x17\n" +
+	"\awall_us\x18< \x01(\x04R\x06wallUs\x12\x17\n" +
+	"\apeak_kb\x18= \x01(\x04R\x06peakKb\x12\"\n" +
+	"\rout_of_memory\x18> \x01(\bR\voutOfMemory*`\n" +
 	"\x06Stream\x12\x0f\n" +
 	"\vSTREAM_NONE\x10\x00\x12\x0f\n" +
 	"\vSTREAM_READ\x10\x01\x12\x10\n" +
@@ -2184,7 +2354,7 @@ func file_mexec_proto_rawDescGZIP() []byte {
 }
 
 var file_mexec_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_mexec_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_mexec_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_mexec_proto_goTypes = []any{
 	(Stream)(0),        // 0: mexec.v1.Stream
 	(Stdio)(0),         // 1: mexec.v1.Stdio
@@ -2194,22 +2364,23 @@ var file_mexec_proto_goTypes = []any{
 	(*Hello)(nil),      // 5: mexec.v1.Hello
 	(*Beat)(nil),       // 6: mexec.v1.Beat
 	(*Want)(nil),       // 7: mexec.v1.Want
-	(*Grant)(nil),      // 8: mexec.v1.Grant
-	(*Load)(nil),       // 9: mexec.v1.Load
-	(*Up)(nil),         // 10: mexec.v1.Up
-	(*Data)(nil),       // 11: mexec.v1.Data
-	(*Start)(nil),      // 12: mexec.v1.Start
-	(*Descriptor)(nil), // 13: mexec.v1.Descriptor
-	(*File)(nil),       // 14: mexec.v1.File
-	(*Position)(nil),   // 15: mexec.v1.Position
-	(*Terminal)(nil),   // 16: mexec.v1.Terminal
-	(*Jobserver)(nil),  // 17: mexec.v1.Jobserver
-	(*TokenOffer)(nil), // 18: mexec.v1.TokenOffer
-	(*TokenNews)(nil),  // 19: mexec.v1.TokenNews
-	(*Signal)(nil),     // 20: mexec.v1.Signal
-	(*Down)(nil),       // 21: mexec.v1.Down
-	(*Refused)(nil),    // 22: mexec.v1.Refused
-	(*End)(nil),        // 23: mexec.v1.End
+	(*Share)(nil),      // 8: mexec.v1.Share
+	(*Grant)(nil),      // 9: mexec.v1.Grant
+	(*Load)(nil),       // 10: mexec.v1.Load
+	(*Up)(nil),         // 11: mexec.v1.Up
+	(*Data)(nil),       // 12: mexec.v1.Data
+	(*Start)(nil),      // 13: mexec.v1.Start
+	(*Descriptor)(nil), // 14: mexec.v1.Descriptor
+	(*File)(nil),       // 15: mexec.v1.File
+	(*Position)(nil),   // 16: mexec.v1.Position
+	(*Terminal)(nil),   // 17: mexec.v1.Terminal
+	(*Jobserver)(nil),  // 18: mexec.v1.Jobserver
+	(*TokenOffer)(nil), // 19: mexec.v1.TokenOffer
+	(*TokenNews)(nil),  // 20: mexec.v1.TokenNews
+	(*Signal)(nil),     // 21: mexec.v1.Signal
+	(*Down)(nil),       // 22: mexec.v1.Down
+	(*Refused)(nil),    // 23: mexec.v1.Refused
+	(*End)(nil),        // 24: mexec.v1.End
 }
 var file_mexec_proto_depIdxs = []int32{
 	5,  // 0: mexec.v1.FromHome.hello:type_name -> mexec.v1.Hello
@@ -2217,35 +2388,36 @@ var file_mexec_proto_depIdxs = []int32{
 	7,  // 2: mexec.v1.FromHome.want:type_name -> mexec.v1.Want
 	5,  // 3: mexec.v1.FromWorker.hello:type_name -> mexec.v1.Hello
 	6,  // 4: mexec.v1.FromWorker.beat:type_name -> mexec.v1.Beat
-	8,  // 5: mexec.v1.FromWorker.grant:type_name -> mexec.v1.Grant
-	9,  // 6: mexec.v1.FromWorker.load:type_name -> mexec.v1.Load
-	12, // 7: mexec.v1.Up.start:type_name -> mexec.v1.Start
-	20, // 8: mexec.v1.Up.signal:type_name -> mexec.v1.Signal
-	18, // 9: mexec.v1.Up.token_offer:type_name -> mexec.v1.TokenOffer
-	11, // 10: mexec.v1.Up.data:type_name -> mexec.v1.Data
-	16, // 11: mexec.v1.Up.terminal:type_name -> mexec.v1.Terminal
-	1,  // 12: mexec.v1.Start.stdio:type_name -> mexec.v1.Stdio
-	17, // 13: mexec.v1.Start.jobserver:type_name -> mexec.v1.Jobserver
-	13, // 14: mexec.v1.Start.descriptors:type_name -> mexec.v1.Descriptor
-	16, // 15: mexec.v1.Start.terminal:type_name -> mexec.v1.Terminal
-	14, // 16: mexec.v1.Descriptor.file:type_name -> mexec.v1.File
-	0,  // 17: mexec.v1.Descriptor.stream:type_name -> mexec.v1.Stream
-	22, // 18: mexec.v1.Down.refused:type_name -> mexec.v1.Refused
-	23, // 19: mexec.v1.Down.end:type_name -> mexec.v1.End
-	19, // 20: mexec.v1.Down.token_news:type_name -> mexec.v1.TokenNews
-	11, // 21: mexec.v1.Down.data:type_name -> mexec.v1.Data
-	16, // 22: mexec.v1.Down.terminal:type_name -> mexec.v1.Terminal
-	2,  // 23: mexec.v1.Refused.why:type_name -> mexec.v1.Refused.Why
-	15, // 24: mexec.v1.End.positions:type_name -> mexec.v1.Position
-	3,  // 25: mexec.v1.Node.Link:input_type -> mexec.v1.FromHome
-	10, // 26: mexec.v1.Node.Run:input_type -> mexec.v1.Up
-	4,  // 27: mexec.v1.Node.Link:output_type -> mexec.v1.FromWorker
-	21, // 28: mexec.v1.Node.Run:output_type -> mexec.v1.Down
-	27, // [27:29] is the sub-list for method output_type
-	25, // [25:27] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	9,  // 5: mexec.v1.FromWorker.grant:type_name -> mexec.v1.Grant
+	10, // 6: mexec.v1.FromWorker.load:type_name -> mexec.v1.Load
+	8,  // 7: mexec.v1.Want.shares:type_name -> mexec.v1.Share
+	13, // 8: mexec.v1.Up.start:type_name -> mexec.v1.Start
+	21, // 9: mexec.v1.Up.signal:type_name -> mexec.v1.Signal
+	19, // 10: mexec.v1.Up.token_offer:type_name -> mexec.v1.TokenOffer
+	12, // 11: mexec.v1.Up.data:type_name -> mexec.v1.Data
+	17, // 12: mexec.v1.Up.terminal:type_name -> mexec.v1.Terminal
+	1,  // 13: mexec.v1.Start.stdio:type_name -> mexec.v1.Stdio
+	18, // 14: mexec.v1.Start.jobserver:type_name -> mexec.v1.Jobserver
+	14, // 15: mexec.v1.Start.descriptors:type_name -> mexec.v1.Descriptor
+	17, // 16: mexec.v1.Start.terminal:type_name -> mexec.v1.Terminal
+	15, // 17: mexec.v1.Descriptor.file:type_name -> mexec.v1.File
+	0,  // 18: mexec.v1.Descriptor.stream:type_name -> mexec.v1.Stream
+	23, // 19: mexec.v1.Down.refused:type_name -> mexec.v1.Refused
+	24, // 20: mexec.v1.Down.end:type_name -> mexec.v1.End
+	20, // 21: mexec.v1.Down.token_news:type_name -> mexec.v1.TokenNews
+	12, // 22: mexec.v1.Down.data:type_name -> mexec.v1.Data
+	17, // 23: mexec.v1.Down.terminal:type_name -> mexec.v1.Terminal
+	2,  // 24: mexec.v1.Refused.why:type_name -> mexec.v1.Refused.Why
+	16, // 25: mexec.v1.End.positions:type_name -> mexec.v1.Position
+	3,  // 26: mexec.v1.Node.Link:input_type -> mexec.v1.FromHome
+	11, // 27: mexec.v1.Node.Run:input_type -> mexec.v1.Up
+	4,  // 28: mexec.v1.Node.Link:output_type -> mexec.v1.FromWorker
+	22, // 29: mexec.v1.Node.Run:output_type -> mexec.v1.Down
+	28, // [28:30] is the sub-list for method output_type
+	26, // [26:28] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_mexec_proto_init() }
@@ -2253,14 +2425,14 @@ func file_mexec_proto_init() {
 	if File_mexec_proto != nil {
 		return
 	}
-	file_mexec_proto_msgTypes[10].OneofWrappers = []any{}
+	file_mexec_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mexec_proto_rawDesc), len(file_mexec_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
