@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -27,6 +28,7 @@ func (c *caller) away(s place.Start) bool {
 		return false
 	}
 	defer func() { l.Done(c.d.now()) }()
+	c.enter(sent)
 	c.tellSent(s)
 	p.sending(c.line, s.Grant)
 	r := &remote{caller: c, link: l, stream: stream, sinks: c.sinks()}
@@ -34,7 +36,7 @@ func (c *caller) away(s place.Start) bool {
 	start := r.start(s.Grant)
 	err = stream.Send(&mexecpb.Up{Start: start})
 	c.listen()                      // after Start is on its way: a goroutine's start is not for the command to wait for
-	sent := !errors.Is(err, io.EOF) // gRPC's word for a stream that had failed before it took the message
+	took := !errors.Is(err, io.EOF) // gRPC's word for a stream that had failed before it took the message
 	if err == nil {
 		r.attach()
 		r.relayStdin(start.Stdio[0])
@@ -51,6 +53,7 @@ func (c *caller) away(s place.Start) bool {
 			p.ended(c.line, 0, 0)
 			return true
 		}
+		c.enter(placing)
 		p.refused(c.line, reach(refused.Why), refused.Detail)
 		return false
 	case end != nil:
@@ -73,7 +76,8 @@ func (c *caller) away(s place.Start) bool {
 	case c.ctx.Err() != nil:
 		c.line.Status = mexec.Status{Signal: syscall.SIGKILL} // the caller is gone, and the job with it
 		p.ended(c.line, 0, 0)
-	case !sent:
+	case !took:
+		c.enter(placing)
 		p.refused(c.line, place.RefusedJob, l.Cause(err).Error())
 		return false
 	default:
@@ -181,17 +185,21 @@ func (r *remote) send(up *mexecpb.Up) error {
 
 // attach lets the stub's signals through, those first that had to wait for the program.
 func (r *remote) attach() {
+	if r.screen != nil {
+		r.attachTo(r.screen.up)
+	} else {
+		r.attachTo(r.send)
+	}
+}
+
+func (r *remote) attachTo(up func(*mexecpb.Up) error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.up = r.send
-	if r.screen != nil {
-		r.up = r.screen.up
-	}
-	for _, s := range r.pending {
+	r.up = up
+	for _, s := range slices.Concat(r.pending, r.early) {
 		r.told = true
 		r.up(signalUp(s))
 	}
-	r.pending = nil
 }
 
 func (r *remote) detach() {
@@ -215,6 +223,7 @@ func (r *remote) receive() (*mexecpb.End, *mexecpb.Refused, error) {
 		}
 		if !r.heard {
 			r.heard = true
+			r.enter(runs)
 			r.d.placer.running(r.line)
 		}
 		r.note(down)

@@ -52,10 +52,21 @@ type caller struct {
 
 	mu      sync.Mutex // guards the rest
 	up      func(*mexecpb.Up) error
+	phase   phase
 	pending []wire.SignalBody // blocked by the caller, kept for the program
+	early   []wire.SignalBody // came while it was not known whether the program runs
 	killed  syscall.Signal    // what ended a job that had not started
 	told    bool              // the program has got a signal that may mean more to it than to go on
 }
+
+// phase is what signals go by.
+type phase int
+
+const (
+	placing phase = iota // nothing runs
+	sent                 // the node may run it or refuse it
+	runs                 // or has run
+)
 
 // serve takes one connection from its first frame to its end.
 func (d *Daemon) serve(conn *local.Conn) {
@@ -186,6 +197,9 @@ func (c *caller) mustStay() string {
 
 // wait waits for a grant. false: the caller is gone, or was killed while it waited.
 func (c *caller) wait(placed chan place.Start) (place.Start, bool) {
+	if c.ctx.Err() != nil {
+		return place.Start{}, false
+	}
 	select {
 	case s := <-placed:
 		return s, true
@@ -267,17 +281,23 @@ func (c *caller) listen() {
 }
 
 // signal passes a signal on to the program. Where there is none yet, it does to the stub what it would have done to the program
-// just after execve.
+// just after execve. While it isn't known which, both may follow: the node has it, and keeps it from nobody if it refuses the job.
 func (c *caller) signal(s wire.SignalBody) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.signalLocked(s)
+}
+
+func (c *caller) signalLocked(s wire.SignalBody) {
 	harmless := s.Number == syscall.SIGCONT || s.Number == syscall.SIGWINCH || s.Number == syscall.SIGURG || s.Number == syscall.SIGCHLD
+	if c.phase == sent {
+		c.early = append(c.early, s)
+	}
 	if c.up != nil {
 		c.told = c.told || !harmless
 		c.up(signalUp(s))
-		return
 	}
-	if harmless {
+	if c.phase != placing || harmless {
 		return
 	}
 	switch {
@@ -289,6 +309,23 @@ func (c *caller) signal(s wire.SignalBody) {
 	default:
 		c.killed = s.Number
 		c.cancel()
+	}
+}
+
+// enter changes the phase. What came early is the program's as soon as that runs; if it doesn't, it means what it would have meant before.
+func (c *caller) enter(p phase) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.phase = p
+	early := c.early
+	c.early = nil
+	switch p {
+	case placing:
+		for _, s := range early {
+			c.signalLocked(s)
+		}
+	case runs:
+		c.pending = nil
 	}
 }
 

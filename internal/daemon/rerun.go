@@ -81,6 +81,7 @@ const (
 
 // rerun waits until the run that was lost with l is dead, and puts the job back among those that wait. false: the caller has gone.
 func (c *caller) rerun(l *link.Link, lost *mexec.LostError, why string) bool {
+	c.enter(placing)
 	c.d.placer.missing(c.line, fmt.Sprintf("%s was lost (%v): runs again: %s", lost.Node, lost.Cause, why))
 	if !c.d.outlived(c.ctx, l, lost.Node) {
 		c.line.Status = mexec.Status{Signal: syscall.SIGKILL}
