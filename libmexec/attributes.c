@@ -49,7 +49,7 @@ static bool directory(struct job *job)
 		return false;
 	h->cwd_len = strlen(job->cwd);
 
-	int fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = syscall(SYS_openat, AT_FDCWD, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); // musl's open makes a second call
 	if (fd < 0)
 		fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC); // one that may be searched and not read
 	if (fd < 0)

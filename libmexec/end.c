@@ -47,7 +47,7 @@ uint64_t signal_mask(const uint64_t *set)
 static void refresh_directory(void)
 {
 	struct stat st;
-	int fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = syscall(SYS_openat, AT_FDCWD, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0)
 		fstat(fd, &st);
 }

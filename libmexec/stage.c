@@ -196,14 +196,24 @@ static int parse(struct stage *s, char *frame)
 	return vector(s->envp, exec->envc, at, end) == end ? 0 : -1;
 }
 
-// A limit is set without a look at the old one: that costs as much as to look, and the kernel's EPERM is the very answer wanted.
+static struct limit had_limits[EXEC_RLIMITS];
+
+// Called before there is a job to wait for us, as note_scheduling.
+static void note_limits(void)
+{
+	for (uint32_t i = 0; i < EXEC_RLIMITS; i++)
+		syscall(SYS_prlimit64, 0, i, 0, &had_limits[i]);
+}
+
+// A limit that is as the daemon's is there already. To set another, or to be denied it, the kernel needs no look at the old one.
 static void set_limits(const struct stage *s)
 {
 	for (uint32_t i = 0; i < EXEC_RLIMITS; i++) {
 		struct limit limit = { s->exec.rlimit[i][0], s->exec.rlimit[i][1] };
 		if (i == RLIMIT_NOFILE)
 			make_room(s, &limit);
-		if (syscall(SYS_prlimit64, 0, i, &limit, 0))
+		int same = limit.soft == had_limits[i].soft && limit.hard == had_limits[i].hard;
+		if (!same && syscall(SYS_prlimit64, 0, i, &limit, 0))
 			fail(STEP_RLIMIT, errno, i);
 	}
 }
@@ -341,6 +351,7 @@ int main(int argc, char **argv, char **envp)
 		return write(2, usage, sizeof usage - 1) < 0 ? 2 : 1;
 	}
 	note_scheduling(); // of the daemon: no fork has to look again
+	note_limits();
 	if (server)
 		forkserver();
 	struct stage s;

@@ -112,9 +112,25 @@ func (f *forkServer) ask(channel, group int) (pid, pidfd int, err error) {
 	return pid, fds[0], nil
 }
 
+// ring makes a child of this process go on and stop, for who waits for such news.
+func (f *forkServer) ring() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var dead unix.Siginfo
+	if !f.shut && unix.Waitid(unix.P_PID, f.pid, &dead, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == nil && dead.Signo != 0 { // somebody has killed it
+		f.end()
+		f.shut = f.start() != nil
+	}
+	if !f.shut {
+		syscall.Kill(f.pid, syscall.SIGCONT)
+		syscall.Kill(f.pid, syscall.SIGSTOP)
+	}
+}
+
 // end lets the server go: it ends when nobody holds the other side.
 func (f *forkServer) end() {
 	f.conn.Close()
+	syscall.Kill(f.pid, syscall.SIGCONT)
 	for {
 		if _, err := syscall.Wait4(f.pid, nil, 0, nil); err != syscall.EINTR {
 			return

@@ -123,6 +123,7 @@ func (s *Spawner) Close() error {
 		return nil
 	}
 	s.standby.close()
+	s.stops.close(s.forks.ring)
 	s.forks.close()
 	// Whoever was let in before holds the lock of starts until its process is known.
 	s.stops.starting.Lock()
@@ -141,7 +142,6 @@ func (s *Spawner) Close() error {
 		err := s.pool.close()
 		errs = append(errs, err, s.guard.close(err == nil))
 	}
-	s.stops.close()
 	s.setters.close()
 	s.null.Close()
 	return errors.Join(errs...)

@@ -1,10 +1,9 @@
 package spawn
 
 import (
-	"os"
-	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -71,42 +70,71 @@ func (c *changes) close() {
 	c.teller.Wait()
 }
 
-// stops hears SIGCHLD for all processes of a Spawner and tells each of its stops and continues. A pidfd does not tell of these.
+// stops hears of the stops and continues of all processes of a Spawner and tells each of its own. A pidfd does not tell of these.
+//
+// A thread waits for them in the kernel. SIGCHLD was refused: it comes with every end of a job, interrupts one thread and wakes two more to find that
+// nothing has stopped.
 type stops struct {
 	// starting is held for reading from before a fork until its process is known here. Whoever holds it for writing can be sure that
-	// a child that is not known is not a job. SIGCHLD comes with every end of a job, so the writer's side is taken only for a real notice.
+	// a child that is not known is not a job.
 	starting sync.RWMutex
 
-	mu   sync.Mutex
-	jobs map[int]*Process // by our child's number
+	mu     sync.Mutex
+	jobs   map[int]*Process // by our child's number
+	closed bool
 
-	signals chan os.Signal
-	done    chan struct{}
+	born chan struct{} // there is a child to wait for
+	done chan struct{}
 }
 
 func watchStops() *stops {
-	s := &stops{jobs: make(map[int]*Process), signals: make(chan os.Signal, 1), done: make(chan struct{})}
-	signal.Notify(s.signals, syscall.SIGCHLD)
+	deafen()
+	s := &stops{jobs: make(map[int]*Process), born: make(chan struct{}, 1), done: make(chan struct{})}
 	go s.watch()
 	return s
 }
 
-func (s *stops) close() {
-	signal.Stop(s.signals)
-	close(s.signals)
-	<-s.done
+// deafen lets the kernel drop SIGCHLD, for which the runtime has a handler whether anybody listens or not.
+func deafen() {
+	var none struct{ handler, flags, restorer, mask uintptr }
+	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), uintptr(unsafe.Pointer(&none)), 0, unsafe.Sizeof(none.mask), 0, 0)
+}
+
+// close ends the watch. bell makes a child of ours go on and stop, which is what the thread waits for; that it has been heard by somebody is all that is
+// known, so it rings again.
+func (s *stops) close(bell func()) {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	close(s.born)
+	for {
+		bell()
+		select {
+		case <-s.done:
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+func (s *stops) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
 }
 
 func (s *stops) watch() {
 	defer close(s.done)
-	for range s.signals {
-		if pid, _ := nextChange(unix.WNOWAIT); pid == 0 {
+	for !s.isClosed() {
+		_, _, err := nextChange(unix.WNOWAIT)
+		if err != nil { // no children
+			<-s.born
 			continue
 		}
 		s.starting.Lock()
 		for {
-			pid, stopped := nextChange(0)
-			if pid == 0 {
+			pid, stopped, err := nextChange(unix.WNOHANG)
+			if err != nil || pid == 0 {
 				break
 			}
 			s.mu.Lock()
@@ -124,6 +152,12 @@ func (s *stops) add(p *Process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.jobs[p.stage] = p
+	if !s.closed {
+		select {
+		case s.born <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // remove forgets p after it was reaped. Its number may be another process's by now.
@@ -145,16 +179,16 @@ func (s *stops) all() []*Process {
 	return all
 }
 
-// nextChange asks for one child that was stopped or continued. No pid: none was.
-func nextChange(flags int) (pid int, stopped syscall.Signal) {
+// nextChange waits for one child that was stopped or continued; with WNOHANG its number may be 0: none was.
+func nextChange(flags int) (pid int, stopped syscall.Signal, err error) {
 	var raw unix.Siginfo
 	for {
-		err := unix.Waitid(unix.P_ALL, 0, &raw, unix.WSTOPPED|unix.WCONTINUED|unix.WNOHANG|flags, nil)
+		err = unix.Waitid(unix.P_ALL, 0, &raw, unix.WSTOPPED|unix.WCONTINUED|flags, nil)
 		if err == nil {
 			break
 		}
 		if err != unix.EINTR {
-			return 0, 0
+			return 0, 0, err
 		}
 	}
 	// The kernel's siginfo of a child, on 64-bit machines.
@@ -166,5 +200,5 @@ func nextChange(flags int) (pid int, stopped syscall.Signal) {
 	if info.code != continued {
 		stopped = syscall.Signal(info.status)
 	}
-	return int(info.pid), stopped
+	return int(info.pid), stopped, nil
 }
