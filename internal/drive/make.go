@@ -106,8 +106,20 @@ func flagsJobs(flags string) int {
 	return n
 }
 
-// valued are make's long options whose argument may be the next word.
-var valued = []string{"directory", "file", "makefile", "include-dir", "old-file", "assume-old", "what-if", "new-file", "assume-new", "eval", "jobserver-style"}
+// longValued are make's long options whose argument may be the next word.
+var longValued = []string{"directory", "file", "makefile", "include-dir", "old-file", "assume-old", "what-if", "new-file", "assume-new", "eval", "jobserver-style"}
+
+// takesNext tells whether make takes the word behind this one as the option's argument. Of a long one it knows the begin of its name, too.
+func takesNext(word string) bool {
+	if name, ok := strings.CutPrefix(word, "--"); ok {
+		return len(name) > 1 && slices.ContainsFunc(longValued, func(v string) bool { return strings.HasPrefix(v, name) })
+	}
+	if len(word) < 2 || word[0] != '-' {
+		return false
+	}
+	i := strings.IndexAny(word[1:], "CfIoWElOj")
+	return i == len(word)-2 && strings.ContainsRune("CfIoWE", rune(word[len(word)-1]))
+}
 
 // takeJobs takes -j out of make's arguments, as its getopt would find it: in clusters of letters, and not in what is the argument of another option. The last one
 // counts. A number may be the next word, if it is nothing but digits.
@@ -146,7 +158,7 @@ func takeJobs(args []string) (rest []string, n int) {
 				continue
 			}
 			rest = append(rest, a)
-			if i+1 < len(args) && !hasValue && len(name) > 1 && slices.ContainsFunc(valued, func(v string) bool { return strings.HasPrefix(v, name) }) {
+			if i+1 < len(args) && takesNext(a) {
 				i++
 				rest = append(rest, args[i])
 			}
@@ -158,7 +170,7 @@ func takeJobs(args []string) (rest []string, n int) {
 					rest = append(rest, a[:k])
 				}
 				number(a[k+1:])
-			case k > 0 && k+1 == len(a) && strings.IndexByte("CfIoWE", a[k]) >= 0 && i+1 < len(args): // its argument is the next word
+			case i+1 < len(args) && takesNext(a):
 				i++
 				rest = append(rest, a, args[i])
 			default:

@@ -138,18 +138,3 @@ func (o *options) take(opt option, value, said string) error {
 	}
 	return nil
 }
-
-// longWithArgument are make's long options that take the next word for an argument, unless one is behind a =.
-var longWithArgument = []string{"directory", "file", "makefile", "include-dir", "old-file", "assume-old", "what-if", "new-file", "assume-new", "eval", "jobserver-style"}
-
-// takesNext tells whether make takes the word behind this one as the option's argument.
-func takesNext(word string) bool {
-	if name, ok := strings.CutPrefix(word, "--"); ok {
-		return slices.Contains(longWithArgument, name)
-	}
-	if len(word) < 2 || word[0] != '-' {
-		return false
-	}
-	i := strings.IndexAny(word[1:], "CfIoWElOj")
-	return i == len(word)-2 && strings.ContainsRune("CfIoWE", rune(word[len(word)-1]))
-}

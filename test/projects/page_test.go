@@ -46,6 +46,13 @@ func page(lines []line) string {
 		fmt.Fprintf(&b, "| %s | %s | `%s` | %d | %.0f %% | %s | %d of %d | %.2f | %.2f | %s |\n", l.name, l.version, command, l.commands, 100*l.share,
 			strings.Join(shares, " "), steady-(l.differing-l.unsteady), steady, ratio(l.over, l.alone), ratio(l.over, l.whole), l.stayed())
 	}
+	if both := wholes(lines); len(both) > 0 {
+		b.WriteString("\nA build is more than what make does: of the projects that are configured first, in both steps together.\n\n")
+		b.WriteString("| project | CPU time of both | in commands that we placed |\n|---|---:|---:|\n")
+		for _, w := range both {
+			fmt.Fprintf(&b, "| %s | %.1f s | %.0f %% |\n", w.name, w.all.Seconds(), 100*w.share())
+		}
+	}
 	return b.String()
 }
 

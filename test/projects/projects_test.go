@@ -64,6 +64,12 @@ func TestProjectsBuildOverTheNodesAsTheyDoHere(t *testing.T) {
 		})
 		lines = append(lines, l)
 	}
+	for _, w := range wholes(lines) {
+		t.Logf("%s: %.0f %% of the CPU time of both in commands that we placed", w.name, 100*w.share())
+		if w.share() < placedMin {
+			t.Errorf("%s, configure and make together: %.0f %% of the CPU time in commands that we placed", w.name, 100*w.share())
+		}
+	}
 	if *write && !t.Failed() {
 		if err := os.WriteFile("../../docs/PROJECTS.md", []byte(page(lines)), 0o644); err != nil {
 			t.Fatal(err)
@@ -101,6 +107,24 @@ func (l *line) show(t *testing.T, cluster *hosts.Hosts, one *hosts.Host) {
 	if most := l.spread.most(); l.limit == "" && most > shareMost {
 		t.Errorf("a node has %.2f of its fair share: %v", most, l.spread)
 	}
+}
+
+// whole is a build of two rows: what configures a project, and what makes it.
+type whole struct {
+	name        string
+	placed, all time.Duration
+}
+
+func (w whole) share() float64 { return float64(w.placed) / float64(w.all) }
+
+func wholes(lines []line) (all []whole) {
+	for _, l := range lines {
+		i := slices.IndexFunc(lines, func(before line) bool { return before.name == l.behind })
+		if i >= 0 && l.skipped == "" && lines[i].skipped == "" {
+			all = append(all, whole{l.name, l.placed.sum() + lines[i].placed.sum(), l.spread.sum() + lines[i].spread.sum()})
+		}
+	}
+	return all
 }
 
 // agrees fails the test where a build differs from a plain one in what two plain ones have in common.
