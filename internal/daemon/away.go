@@ -30,10 +30,10 @@ func (c *caller) away(s place.Start) bool {
 	defer func() { l.Done(c.d.now()) }()
 	c.enter(sent)
 	c.tellSent(s)
-	p.sending(c.line, s.Grant)
+	p.sending(c.line)
 	r := &remote{caller: c, link: l, stream: stream, sinks: c.sinks()}
 	defer r.close()
-	start := r.start(s.Grant)
+	start := r.start(s)
 	err = stream.Send(&mexecpb.Up{Start: start})
 	c.listen()                      // after Start is on its way: a goroutine's start is not for the command to wait for
 	took := !errors.Is(err, io.EOF) // gRPC's word for a stream that had failed before it took the message
@@ -50,7 +50,7 @@ func (c *caller) away(s place.Start) bool {
 		if refused.Why == mexecpb.Refused_ENVSETTER {
 			c.fail(fmt.Sprintf("%s: %s", s.Node, refused.Detail))
 			c.line.Status = mexec.Status{Code: mexec.LostStatus}
-			p.ended(c.line, 0, 0)
+			p.ended(c.line, place.Renewal{})
 			return true
 		}
 		c.enter(placing)
@@ -72,10 +72,12 @@ func (c *caller) away(s place.Start) bool {
 		} else {
 			c.conn.Write(wire.AppendNumber(nil, wire.Exited, end.Code))
 		}
-		p.ended(c.line, place.Grant(end.Grant), min(time.Duration(end.LeaseMs)*time.Millisecond, place.Lease))
+		p.ended(c.line, place.Renewal{
+			Grant: place.Grant(end.Grant), Memory: int64(end.GrantMemory), Lease: min(time.Duration(end.LeaseMs)*time.Millisecond, place.Lease),
+		})
 	case c.ctx.Err() != nil:
 		c.line.Status = mexec.Status{Signal: syscall.SIGKILL} // the caller is gone, and the job with it
-		p.ended(c.line, 0, 0)
+		p.ended(c.line, place.Renewal{})
 	case !took:
 		c.enter(placing)
 		p.refused(c.line, place.RefusedJob, l.Cause(err).Error())
@@ -112,6 +114,8 @@ func reach(why mexecpb.Refused_Why) place.Refusal {
 		return place.RefusedUser
 	case mexecpb.Refused_EXEC, mexecpb.Refused_FILE_ALIKE:
 		return place.RefusedAlike
+	case mexecpb.Refused_MEMORY:
+		return place.RefusedMemory
 	case mexecpb.Refused_CLOCK, mexecpb.Refused_BUSY:
 		return place.RefusedAll
 	}
@@ -142,9 +146,10 @@ type remote struct {
 	streams map[uint32]*stream // of descriptors above 2
 }
 
-func (r *remote) start(grant place.Grant) *mexecpb.Start {
+func (r *remote) start(s place.Start) *mexecpb.Start {
 	st := &mexecpb.Start{
-		Job: uint64(r.line.ID), Grant: uint64(grant), Exec: r.body,
+		Job: uint64(r.line.ID), Grant: uint64(s.Grant), Exec: r.body,
+		Build: string(s.Build), Memory: uint64(s.Memory),
 		Uid: r.cred.UID, Gid: r.cred.GID, Groups: r.cred.Groups,
 		SkewMs: uint32(r.d.maxSkew.Milliseconds()),
 	}

@@ -337,7 +337,7 @@ func signalUp(s wire.SignalBody) *mexecpb.Up {
 func (c *caller) here(s place.Start) {
 	p := c.d.placer
 	fd, err := c.conn.Pidfd(c.cred.PID)
-	p.sending(c.line, s.Grant)
+	p.sending(c.line)
 	c.d.ancestry.enter(c.cred.PID, s.Grant)
 	if err == nil {
 		err = c.conn.Write(wire.AppendText(nil, wire.Here, s.Why))
@@ -350,7 +350,7 @@ func (c *caller) here(s place.Start) {
 		unix.Close(fd)
 	}
 	c.d.ancestry.leave(c.cred.PID, s.Grant)
-	p.ended(c.line, s.Grant, 0)
+	p.endedHere(c.line, s.Grant)
 }
 
 // waitExit waits until the process of a pidfd has ended, in the poller and not in a thread, and closes it.

@@ -111,18 +111,22 @@ func (p *peers) refresh(members []cluster.Member) {
 func (p *peers) viewLocked() []mexec.Node {
 	view := []mexec.Node{p.self}
 	for _, k := range p.known {
-		n := k.Node
-		n.State, n.Why = mexec.Up, ""
-		switch {
-		case !k.alive:
-			n.State, n.Why = mexec.Down, "gone from the gossip"
-		case k.skewed:
-			n.State, n.Why = mexec.Skewed, fmt.Sprintf("its clock is %v off, at most %v", n.Offset.Round(time.Millisecond), p.d.maxSkew)
-		}
-		view = append(view, n)
+		view = append(view, p.row(k))
 	}
 	slices.SortFunc(view, func(a, b mexec.Node) int { return a.Number - b.Number })
 	return view
+}
+
+func (p *peers) row(k *peer) mexec.Node {
+	n := k.Node
+	n.State, n.Why = mexec.Up, ""
+	switch {
+	case !k.alive:
+		n.State, n.Why = mexec.Down, "gone from the gossip"
+	case k.skewed:
+		n.State, n.Why = mexec.Skewed, fmt.Sprintf("its clock is %v off, at most %v", n.Offset.Round(time.Millisecond), p.d.maxSkew)
+	}
+	return n
 }
 
 // view is what people are told.
@@ -205,8 +209,8 @@ func (p *peers) clock(k *peer, offset time.Duration) {
 	}
 }
 
-func (p *peers) Granted(node mexec.NodeID, ids []place.Grant, lease time.Duration) {
-	p.d.placer.grantedBy(node, ids, lease)
+func (p *peers) Granted(node mexec.NodeID, offer place.Offer) {
+	p.d.placer.grantedBy(node, offer)
 }
 
 func (p *peers) Recalled(node mexec.NodeID, ids []place.Grant) { p.d.placer.recalledBy(node, ids) }
@@ -231,12 +235,12 @@ func (p *peers) LinkDown(node mexec.NodeID, cause error) {
 func (p *peers) change(node mexec.NodeID, f func(*peer)) {
 	p.mu.Lock()
 	k := p.known[node]
-	if k != nil {
-		f(k)
+	if k == nil {
+		p.mu.Unlock()
+		return
 	}
-	view := p.viewLocked()
+	f(k)
+	row := p.row(k)
 	p.mu.Unlock()
-	if k != nil {
-		p.d.placer.view(view)
-	}
+	p.d.placer.update(row)
 }

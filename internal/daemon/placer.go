@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"mexec/internal/ledger"
 	"mexec/internal/link"
 	"mexec/internal/place"
+	"mexec/internal/wire/mexecpb"
 )
 
 // placer owns what this node decides: both halves of placement and the book of jobs, under one lock. Nothing under the lock waits:
@@ -33,7 +35,7 @@ type placer struct {
 func newPlacer(self mexec.Node, now func() time.Time) *placer {
 	return &placer{
 		self: self.Name, now: now,
-		home: place.NewHome(self), slots: place.NewSlots(self.Slots), book: ledger.New(),
+		home: place.NewHome(self, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))), slots: place.NewSlots(self.Slots), book: ledger.New(),
 		addrs: map[mexec.NodeID]string{}, sessions: map[mexec.NodeID]*link.Session{},
 		placed: map[mexec.JobID]chan place.Start{},
 	}
@@ -44,6 +46,7 @@ func (p *placer) with(f func(now time.Time)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
+	p.home.Own(p.slots)
 	f(now)
 	p.settleLocked(now)
 	if p.watchers != nil {
@@ -55,17 +58,19 @@ func (p *placer) settleLocked(now time.Time) {
 	for {
 		todo := p.home.Take()
 		offers, recalls := p.slots.Take()
-		if len(todo.Starts)+len(todo.Wants)+len(todo.Returns)+len(offers)+len(recalls) == 0 {
+		if todo.Empty() && len(offers)+len(recalls) == 0 {
 			return
 		}
 		for _, s := range todo.Starts {
-			p.placed[s.Job] <- s // holds one, and a job starts once for each time that it waits
+			if s.Node != p.self || p.startHereLocked(s, now) {
+				p.placed[s.Job] <- s // holds one, and a job starts once for each time that it waits
+			}
 		}
 		for _, w := range todo.Wants {
 			if w.Node == p.self {
-				p.slots.Want(p.self, w.Slots, now)
+				p.slots.Want(p.self, w.Shares, now)
 			} else if p.pool != nil {
-				p.pool.Want(w.Node, p.addrs[w.Node], w.Slots)
+				p.pool.Want(w.Node, p.addrs[w.Node], w.Shares)
 			}
 		}
 		for _, r := range todo.Returns {
@@ -77,19 +82,32 @@ func (p *placer) settleLocked(now time.Time) {
 		}
 		for _, o := range offers {
 			if o.Home == p.self {
-				p.home.Granted(p.self, o.Grants, place.Lease, now)
+				p.home.Granted(p.self, o, now)
 			} else if s := p.sessions[o.Home]; s != nil {
-				s.Grant(o.Grants)
+				s.Grant(o)
 			}
 		}
 		for _, r := range recalls {
 			if r.Home == p.self {
-				p.home.Recalled(p.self, r.Grants)
+				p.home.Recalled(p.self, r.Grants, now)
 			} else if s := p.sessions[r.Home]; s != nil {
 				s.Recall(r.Grants)
 			}
 		}
 	}
+}
+
+// startHereLocked takes the slot for a job that stays here, or puts the job back.
+func (p *placer) startHereLocked(s place.Start, now time.Time) bool {
+	switch p.slots.Start(p.self, s.Grant, s.UID, s.Build, s.Memory, now) {
+	case place.VoidGrant:
+		p.home.Refused(s.Job, place.RefusedGrant, "the grant is void", now)
+	case place.NoMemory:
+		p.home.Refused(s.Job, place.RefusedMemory, "too little memory is free", now)
+	default:
+		return true
+	}
+	return false
 }
 
 // submit enters a job; the channel delivers where it is to start, each time that it waits.
@@ -99,7 +117,7 @@ func (p *placer) submit(build mexec.BuildID, command string, caller ledger.Calle
 	p.with(func(now time.Time) {
 		line = p.book.Enter(build, command, caller, now)
 		p.placed[line.ID] = ch
-		job.ID = line.ID
+		job.ID, job.Build = line.ID, build
 		p.home.Submit(job, now)
 	})
 	return line, ch
@@ -113,14 +131,9 @@ func (p *placer) granted(j *ledger.Job, s place.Start) {
 	})
 }
 
-// sending is the point of no re-run. For a job that stays here it also takes the slot.
-func (p *placer) sending(j *ledger.Job, grant place.Grant) {
-	p.with(func(now time.Time) {
-		p.book.Set(j, ledger.Starting, now)
-		if j.Node == p.self {
-			p.slots.Start(p.self, grant)
-		}
-	})
+// sending is the point of no re-run.
+func (p *placer) sending(j *ledger.Job) {
+	p.with(func(now time.Time) { p.book.Set(j, ledger.Starting, now) })
 }
 
 func (p *placer) running(j *ledger.Job) {
@@ -145,15 +158,21 @@ func (p *placer) refused(j *ledger.Job, reach place.Refusal, why string) {
 	})
 }
 
-// ended closes a job that has ended. grant is what the worker renewed, or for a job that ran here the slot that it held.
-func (p *placer) ended(j *ledger.Job, grant place.Grant, lease time.Duration) {
+// ended closes a job that has ended on another node, with what its worker granted anew.
+func (p *placer) ended(j *ledger.Job, renewed place.Renewal) {
 	p.with(func(now time.Time) {
 		p.book.Set(j, ledger.Ended, now)
 		delete(p.placed, j.ID)
-		if j.Node == p.self && grant != 0 {
-			grant, lease = p.slots.End(grant, now), place.Lease
-		}
-		p.home.Ended(j.ID, grant, lease, now)
+		p.home.Ended(j.ID, renewed, now)
+	})
+}
+
+// endedHere closes a job that has ended on this node.
+func (p *placer) endedHere(j *ledger.Job, grant place.Grant) {
+	p.with(func(now time.Time) {
+		p.book.Set(j, ledger.Ended, now)
+		delete(p.placed, j.ID)
+		p.home.Ended(j.ID, p.slots.End(grant, now), now)
 	})
 }
 
@@ -163,7 +182,7 @@ func (p *placer) lost(j *ledger.Job, cause error) {
 		j.Cause = cause.Error()
 		p.book.Set(j, ledger.Lost, now)
 		delete(p.placed, j.ID)
-		p.home.Ended(j.ID, 0, 0, now)
+		p.home.Ended(j.ID, place.Renewal{}, now)
 	})
 }
 
@@ -172,7 +191,7 @@ func (p *placer) missing(j *ledger.Job, cause string) {
 	p.with(func(now time.Time) {
 		j.Cause = cause
 		p.book.Set(j, ledger.Missing, now)
-		p.home.Ended(j.ID, 0, 0, now)
+		p.home.Ended(j.ID, place.Renewal{}, now)
 	})
 }
 
@@ -198,7 +217,11 @@ func (p *placer) withdrawn(j *ledger.Job) {
 		p.home.Withdraw(j.ID)
 		select {
 		case s := <-p.placed[j.ID]:
-			p.home.Ended(j.ID, s.Grant, place.Lease, now)
+			unused := place.Renewal{Grant: s.Grant, Lease: place.Lease}
+			if s.Node == p.self {
+				unused = p.slots.End(s.Grant, now)
+			}
+			p.home.Ended(j.ID, unused, now)
 		default:
 		}
 		delete(p.placed, j.ID)
@@ -223,10 +246,10 @@ func (p *placer) departed(s *link.Session) {
 	})
 }
 
-func (p *placer) wanted(s *link.Session, slots int) {
+func (p *placer) wanted(s *link.Session, shares []place.Share) {
 	p.with(func(now time.Time) {
 		if p.sessions[s.Home] == s {
-			p.slots.Want(s.Home, slots, now)
+			p.slots.Want(s.Home, shares, now)
 		}
 	})
 }
@@ -235,12 +258,24 @@ func (p *placer) returned(s *link.Session, ids []place.Grant) {
 	p.with(func(now time.Time) { p.slots.Return(s.Home, ids, now) })
 }
 
-func (p *placer) startFor(home mexec.NodeID, grant place.Grant) (ok bool) {
-	p.with(func(time.Time) { ok = p.slots.Start(home, grant) })
-	return ok
+func (p *placer) startFor(home mexec.NodeID, s *mexecpb.Start) (outcome place.Outcome) {
+	p.with(func(now time.Time) {
+		outcome = p.slots.Start(home, place.Grant(s.Grant), s.Uid, mexec.BuildID(s.Build), int64(s.Memory), now)
+	})
+	return outcome
 }
 
-func (p *placer) endFor(grant place.Grant) (renewed place.Grant) {
+// uses notes how much memory a job of this node uses.
+func (p *placer) uses(grant place.Grant, bytes int64) {
+	p.with(func(now time.Time) { p.slots.Uses(grant, bytes, now) })
+}
+
+// limit sets how many slots this node has from now on, and how much memory for its jobs; 0 where that is not counted.
+func (p *placer) limit(slots int, memory int64) {
+	p.with(func(now time.Time) { p.slots.Limit(slots, memory, now) })
+}
+
+func (p *placer) endFor(grant place.Grant) (renewed place.Renewal) {
 	p.with(func(now time.Time) { renewed = p.slots.End(grant, now) })
 	return renewed
 }
@@ -271,16 +306,24 @@ func (p *placer) view(nodes []mexec.Node) {
 	})
 }
 
+// update is view for one node.
+func (p *placer) update(n mexec.Node) {
+	p.with(func(now time.Time) {
+		p.addrs[n.Name] = n.Addr
+		p.home.Update(n, now)
+	})
+}
+
 func (p *placer) linked(node mexec.NodeID) {
 	p.with(func(now time.Time) { p.home.Reset(node, now) })
 }
 
-func (p *placer) grantedBy(node mexec.NodeID, ids []place.Grant, lease time.Duration) {
-	p.with(func(now time.Time) { p.home.Granted(node, ids, lease, now) })
+func (p *placer) grantedBy(node mexec.NodeID, offer place.Offer) {
+	p.with(func(now time.Time) { p.home.Granted(node, offer, now) })
 }
 
 func (p *placer) recalledBy(node mexec.NodeID, ids []place.Grant) {
-	p.with(func(time.Time) { p.home.Recalled(node, ids) })
+	p.with(func(now time.Time) { p.home.Recalled(node, ids, now) })
 }
 
 func (p *placer) down(node mexec.NodeID, until time.Time, why string) {

@@ -9,6 +9,7 @@ import (
 
 	"mexec"
 	"mexec/internal/link"
+	"mexec/internal/place"
 	"mexec/internal/policy"
 	"mexec/internal/repeat"
 	"mexec/internal/wire"
@@ -89,7 +90,7 @@ func (c *caller) rerun(l *link.Link, lost *mexec.LostError, why string) bool {
 			c.line.Status.Signal = c.killed
 			c.conn.Write(wire.AppendNumber(nil, wire.Killed, uint32(c.killed)))
 		}
-		c.d.placer.ended(c.line, 0, 0)
+		c.d.placer.ended(c.line, place.Renewal{})
 		return false
 	}
 	c.d.log.Info(fmt.Sprintf("%s: runs again: %s", c.line.Command, why))

@@ -38,8 +38,8 @@ func (w worker) Departed(s *link.Session) {
 	w.d.placer.departed(s)
 }
 
-func (w worker) Wanted(s *link.Session, slots int)           { w.d.placer.wanted(s, slots) }
-func (w worker) Returned(s *link.Session, ids []place.Grant) { w.d.placer.returned(s, ids) }
+func (w worker) Wanted(s *link.Session, shares []place.Share) { w.d.placer.wanted(s, shares) }
+func (w worker) Returned(s *link.Session, ids []place.Grant)  { w.d.placer.returned(s, ids) }
 
 func (w worker) Load() *mexecpb.Load {
 	l := w.d.sample()
@@ -49,8 +49,11 @@ func (w worker) Load() *mexecpb.Load {
 // Run serves one job of a home.
 func (w worker) Run(ctx context.Context, s *link.Session, start *mexecpb.Start, stream mexecpb.Node_RunServer) error {
 	grant := place.Grant(start.Grant)
-	if !w.d.placer.startFor(s.Home, grant) {
+	switch w.d.placer.startFor(s.Home, start) {
+	case place.VoidGrant:
 		return stream.Send(refusal(mexecpb.Refused_NO_GRANT, "the grant is void", 0))
+	case place.NoMemory:
+		return stream.Send(refusal(mexecpb.Refused_MEMORY, "too little memory is free", 0))
 	}
 	g := &guest{worker: w, session: s, stream: stream, started: w.d.now(), over: make(chan struct{})}
 	job, no := g.admit(start)
@@ -77,7 +80,7 @@ func (w worker) Run(ctx context.Context, s *link.Session, start *mexecpb.Start, 
 		return err
 	}
 	renewed := w.d.placer.endFor(grant)
-	result.Grant, result.LeaseMs = uint64(renewed), uint32(place.Lease.Milliseconds())
+	result.Grant, result.GrantMemory, result.LeaseMs = uint64(renewed.Grant), uint64(renewed.Memory), uint32(renewed.Lease.Milliseconds())
 	g.note(result)
 	return g.send(&mexecpb.Down{End: result})
 }

@@ -113,6 +113,31 @@ func receive[T any](recv func() (T, error), ears *listener, hear func(T), gone c
 	}
 }
 
+func offerOf(g *mexecpb.Grant) place.Offer {
+	return place.Offer{Grants: grants(g.Ids), Memory: int64(g.Memory), Lease: leaseOf(g.LeaseMs)}
+}
+
+func wantOf(shares []place.Share) *mexecpb.Want {
+	w := &mexecpb.Want{}
+	for _, s := range shares {
+		w.Slots += uint32(s.Slots)
+		w.Shares = append(w.Shares, &mexecpb.Share{Uid: s.UID, Build: string(s.Build), Slots: uint32(s.Slots), Memory: uint64(s.Memory)})
+	}
+	return w
+}
+
+// sharesOf reads a want. One that says for whom nothing is wanted is one of nobody.
+func sharesOf(w *mexecpb.Want) []place.Share {
+	if len(w.Shares) == 0 && w.Slots > 0 {
+		return []place.Share{{UID: place.Nobody, Slots: int(w.Slots)}}
+	}
+	var shares []place.Share
+	for _, s := range w.Shares {
+		shares = append(shares, place.Share{UID: s.Uid, Build: mexec.BuildID(s.Build), Slots: int(s.Slots), Memory: int64(s.Memory)})
+	}
+	return shares
+}
+
 func grants(ids []uint64) []place.Grant {
 	out := make([]place.Grant, len(ids))
 	for i, id := range ids {

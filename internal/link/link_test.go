@@ -109,10 +109,10 @@ func (w workerSide) Arrived(s *Session) {
 	w.mu.Unlock()
 	w.note("arrived %s %v", s.Home, s.SameKernel)
 }
-func (w workerSide) Wanted(_ *Session, n int)               { w.note("wanted %d", n) }
-func (w workerSide) Returned(_ *Session, ids []place.Grant) { w.note("returned %v", ids) }
-func (w workerSide) Departed(s *Session)                    { w.note("departed %s", s.Home) }
-func (w workerSide) Load() *mexecpb.Load                    { return &mexecpb.Load{Slots: 7, Busy: 3} }
+func (w workerSide) Wanted(_ *Session, shares []place.Share) { w.note("wanted %+v", shares) }
+func (w workerSide) Returned(_ *Session, ids []place.Grant)  { w.note("returned %v", ids) }
+func (w workerSide) Departed(s *Session)                     { w.note("departed %s", s.Home) }
+func (w workerSide) Load() *mexecpb.Load                     { return &mexecpb.Load{Slots: 7, Busy: 3} }
 func (w workerSide) Run(ctx context.Context, _ *Session, start *mexecpb.Start, stream mexecpb.Node_RunServer) error {
 	w.note("run %d", start.Job)
 	return w.jobs(ctx, stream)
@@ -127,8 +127,8 @@ func (h homeSide) LinkUp(node mexec.NodeID, offset time.Duration) {
 	h.mu.Unlock()
 	h.note("up %s", node)
 }
-func (h homeSide) Granted(_ mexec.NodeID, ids []place.Grant, lease time.Duration) {
-	h.note("granted %v for %v", ids, lease)
+func (h homeSide) Granted(_ mexec.NodeID, o place.Offer) {
+	h.note("granted %v of %d for %v", o.Grants, o.Memory, o.Lease)
 }
 func (h homeSide) Recalled(_ mexec.NodeID, ids []place.Grant) { h.note("recalled %v", ids) }
 func (h homeSide) Beat(_ mexec.NodeID, offset time.Duration, load *mexecpb.Load) {
@@ -205,17 +205,19 @@ func until(t *testing.T, r *recorder, line string) {
 
 func TestWantsGrantsRecallsAndReturnsArriveInBothDirections(t *testing.T) {
 	w := connect(t, 5*time.Second, 0)
-	w.pool.Want("worker", w.addr, 0)
+	w.pool.Want("worker", w.addr, nil)
 	if len(w.pool.links) != 0 {
 		t.Error("a link was made for nothing")
 	}
-	w.pool.Want("worker", w.addr, 3) // makes the link; what is wanted is to be said again then
+	w.pool.Want("worker", w.addr, []place.Share{{UID: 1, Build: "b", Slots: 3, Memory: 3}}) // makes the link; what is wanted is to be said again then
 	until(t, w.home, "up worker")
 	until(t, w.worker, "arrived home true")
-	w.pool.Want("worker", w.addr, 2)
-	until(t, w.worker, "wanted 2")
-	w.worker.s.Grant([]place.Grant{7, 8})
-	until(t, w.home, "granted [7 8] for 1s")
+	w.pool.Want("worker", w.addr, []place.Share{{UID: 1, Build: "b", Slots: 2, Memory: 3}})
+	until(t, w.worker, "wanted [{UID:1 Build:b Slots:2 Memory:3}]")
+	w.worker.s.Grant(place.Offer{Grants: []place.Grant{7, 8}, Memory: 5, Lease: place.Lease})
+	w.worker.s.Grant(place.Offer{Grants: []place.Grant{9}})
+	until(t, w.home, "granted [7 8] of 5 for 1s")
+	until(t, w.home, "granted [9] of 0 for 0s")
 	w.worker.s.Recall([]place.Grant{8})
 	until(t, w.home, "recalled [8]")
 	w.pool.Return("worker", []place.Grant{8})
@@ -226,7 +228,7 @@ func TestWantsGrantsRecallsAndReturnsArriveInBothDirections(t *testing.T) {
 func TestTheClockOfTheOtherSideIsMeasured(t *testing.T) {
 	for _, ahead := range []time.Duration{0, 2 * time.Second, -90 * time.Second} {
 		w := connect(t, 500*time.Millisecond, ahead)
-		w.pool.Want("worker", w.addr, 1)
+		w.pool.Want("worker", w.addr, []place.Share{{UID: 1, Build: "b", Slots: 1, Memory: 3}})
 		until(t, w.home, "up worker")
 		until(t, w.home, "beat")
 		w.home.mu.Lock()
@@ -338,7 +340,7 @@ func TestSilenceEndsALinkOnBothSidesAndEveryJobOnIt(t *testing.T) {
 	const keepAlive = time.Second
 	w := connect(t, keepAlive, 0)
 	v := newValve(t, w.addr)
-	w.pool.Want("worker", v.ln.Addr().String(), 1)
+	w.pool.Want("worker", v.ln.Addr().String(), []place.Share{{UID: 1, Build: "b", Slots: 1, Memory: 3}})
 	until(t, w.home, "up worker")
 	l, stream, err := w.pool.Run(t.Context(), "worker")
 	if err != nil {
@@ -377,7 +379,7 @@ func TestSilenceEndsALinkOnBothSidesAndEveryJobOnIt(t *testing.T) {
 
 func TestAQuietNetworkKeepsALinkUp(t *testing.T) {
 	w := connect(t, 300*time.Millisecond, 0)
-	w.pool.Want("worker", w.addr, 1)
+	w.pool.Want("worker", w.addr, []place.Share{{UID: 1, Build: "b", Slots: 1, Memory: 3}})
 	for range 10 { // more beats than fit into two lives
 		until(t, w.home, "beat")
 		w.home.mu.Lock()
@@ -400,7 +402,7 @@ func toBeStopped(dir string) {
 		fmt.Println(err)
 		return
 	}
-	w.pool.Want("worker", w.addr, 1)
+	w.pool.Want("worker", w.addr, []place.Share{{UID: 1, Build: "b", Slots: 1, Memory: 3}})
 	for !w.home.has("beat") {
 		time.Sleep(time.Millisecond)
 	}
@@ -452,7 +454,7 @@ func TestANodeThatDoesNotAnswerIsGivenUpSoon(t *testing.T) {
 	}
 	defer mute.Close()
 	begin := time.Now()
-	w.pool.Want("mute", mute.Addr().String(), 1)
+	w.pool.Want("mute", mute.Addr().String(), []place.Share{{UID: 1, Build: "b", Slots: 1, Memory: 3}})
 	until(t, w.home, "down mute: no answer")
 	if took := time.Since(begin); took > 2*dialTime+time.Second {
 		t.Errorf("after %v", took)
@@ -460,17 +462,17 @@ func TestANodeThatDoesNotAnswerIsGivenUpSoon(t *testing.T) {
 	nobody, _ := net.Listen("tcp", "127.0.0.1:0")
 	addr := nobody.Addr().String()
 	nobody.Close()
-	w.pool.Want("nobody", addr, 1)
+	w.pool.Want("nobody", addr, []place.Share{{UID: 1, Build: "b", Slots: 1, Memory: 3}})
 	until(t, w.home, "down nobody: dial tcp "+addr+": connect: connection refused")
 	// A member under another name than we looked for.
-	w.pool.Want("third", w.addr, 1)
+	w.pool.Want("third", w.addr, []place.Share{{UID: 1, Build: "b", Slots: 1, Memory: 3}})
 	until(t, w.home, "down third: ")
 }
 
 // A home that comes anew has forgotten its former life.
 func TestANewerLinkOfAHomeEndsTheOlderAndItsJobs(t *testing.T) {
 	w := connect(t, 5*time.Second, 0)
-	w.pool.Want("worker", w.addr, 1)
+	w.pool.Want("worker", w.addr, []place.Share{{UID: 1, Build: "b", Slots: 1, Memory: 3}})
 	until(t, w.home, "up worker")
 	_, stream, err := w.pool.Run(t.Context(), "worker")
 	if err != nil {
@@ -483,7 +485,7 @@ func TestANewerLinkOfAHomeEndsTheOlderAndItsJobs(t *testing.T) {
 	newer := NewPool(w.pool.cfg)
 	newer.cfg.Home = homeSide{&recorder{}}
 	defer newer.Close()
-	newer.Want("worker", w.addr, 1)
+	newer.Want("worker", w.addr, []place.Share{{UID: 1, Build: "b", Slots: 1, Memory: 3}})
 	until(t, w.worker, "killed")
 	until(t, w.home, "down worker: a newer link of the same node")
 	if _, err := stream.Recv(); err == nil {

@@ -21,7 +21,7 @@ import (
 // Home is who uses the links to the workers.
 type Home interface {
 	LinkUp(node mexec.NodeID, offset time.Duration)
-	Granted(node mexec.NodeID, ids []place.Grant, lease time.Duration)
+	Granted(node mexec.NodeID, offer place.Offer)
 	Recalled(node mexec.NodeID, ids []place.Grant)
 	Beat(node mexec.NodeID, offset time.Duration, load *mexecpb.Load)
 	// LinkDown: what was said on the link is void, the jobs on it are lost. A cause of nil is an idle link that was closed.
@@ -90,19 +90,19 @@ type homeNotes struct {
 	returns []place.Grant
 }
 
-// Want says how many slots the worker should let us hold. Where no link stands one is made; LinkUp or LinkDown will follow,
+// Want says how many slots the worker should let us hold, and for whom. Where no link stands one is made; LinkUp or LinkDown will follow,
 // and it is for LinkUp to say the want again.
-func (p *Pool) Want(node mexec.NodeID, addr string, slots int) {
+func (p *Pool) Want(node mexec.NodeID, addr string, shares []place.Share) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l := p.links[node]
 	if l == nil {
-		if slots > 0 && p.ctx.Err() == nil {
+		if len(shares) > 0 && p.ctx.Err() == nil {
 			p.dialLocked(node, addr)
 		}
 		return
 	}
-	l.out.put(func(n *homeNotes) { n.want = &mexecpb.Want{Slots: uint32(slots)} })
+	l.out.put(func(n *homeNotes) { n.want = wantOf(shares) })
 }
 
 // Return gives grants back.
@@ -268,8 +268,8 @@ func (p *Pool) hear(l *Link, clk *clock, note *mexecpb.FromWorker) {
 		offset, _ := clk.offset()
 		p.cfg.Home.Beat(l.node, offset, note.Load)
 	}
-	if note.Grant != nil {
-		p.cfg.Home.Granted(l.node, grants(note.Grant.Ids), leaseOf(note.Grant.LeaseMs))
+	for _, g := range note.Grants {
+		p.cfg.Home.Granted(l.node, offerOf(g))
 	}
 	if len(note.Recall) > 0 {
 		p.cfg.Home.Recalled(l.node, grants(note.Recall))

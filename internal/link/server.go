@@ -25,7 +25,7 @@ import (
 // Worker is who serves the homes that come in over the links.
 type Worker interface {
 	Arrived(s *Session)
-	Wanted(s *Session, slots int)
+	Wanted(s *Session, shares []place.Share)
 	Returned(s *Session, ids []place.Grant)
 	// Departed: the link is gone. The jobs of the session are being killed; their Run calls return by themselves.
 	Departed(s *Session)
@@ -46,12 +46,14 @@ type Session struct {
 }
 
 type workerNotes struct {
-	grants, recalls []place.Grant
+	grants  []*mexecpb.Grant
+	recalls []place.Grant
 }
 
 // Grant tells the home of grants; Recall asks for some back. Neither waits.
-func (s *Session) Grant(ids []place.Grant) {
-	s.out.put(func(n *workerNotes) { n.grants = append(n.grants, ids...) })
+func (s *Session) Grant(o place.Offer) {
+	g := &mexecpb.Grant{Ids: numbers(o.Grants), LeaseMs: uint32(o.Lease.Milliseconds()), Memory: uint64(o.Memory)}
+	s.out.put(func(n *workerNotes) { n.grants = append(n.grants, g) })
 }
 
 func (s *Session) Recall(ids []place.Grant) {
@@ -192,10 +194,7 @@ func (s *Server) Link(stream mexecpb.Node_LinkServer) error {
 			if !ok {
 				continue
 			}
-			if len(out.grants) > 0 {
-				note.Grant = &mexecpb.Grant{Ids: numbers(out.grants), LeaseMs: uint32(place.Lease.Milliseconds())}
-			}
-			note.Recall = numbers(out.recalls)
+			note.Grants, note.Recall = out.grants, numbers(out.recalls)
 		}
 		if err := stream.Send(note); err != nil {
 			return err
@@ -209,7 +208,7 @@ func (s *Server) hear(ses *Session, clk *clock, note *mexecpb.FromHome) {
 		clk.hear(note.Beat)
 	}
 	if note.Want != nil {
-		s.cfg.Worker.Wanted(ses, int(note.Want.Slots))
+		s.cfg.Worker.Wanted(ses, sharesOf(note.Want))
 	}
 	if len(note.Return) > 0 {
 		s.cfg.Worker.Returned(ses, grants(note.Return))

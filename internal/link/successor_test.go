@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"mexec/internal/place"
 )
 
 // link returns the link to the worker that stands now.
@@ -15,7 +17,7 @@ func (w *wired) link() *Link {
 
 func TestOnlyALaterLinkThatStandsIsASuccessor(t *testing.T) {
 	w := connect(t, 1500*time.Millisecond, 0)
-	w.pool.Want("worker", w.addr, 1)
+	w.pool.Want("worker", w.addr, []place.Share{{UID: 1, Build: "b", Slots: 1, Memory: 3}})
 	until(t, w.home, "up worker")
 	old := w.link()
 	if life := old.Life(); life != 1500*time.Millisecond {

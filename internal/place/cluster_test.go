@@ -86,7 +86,7 @@ func (c *simCluster) settle(n *simNode) {
 	for {
 		todo := n.home.Take()
 		offers, recalls := n.slots.Take()
-		if len(todo.Starts)+len(todo.Wants)+len(todo.Returns)+len(offers)+len(recalls) == 0 {
+		if todo.Empty() && len(offers)+len(recalls) == 0 {
 			return
 		}
 		for _, s := range todo.Starts {
@@ -94,7 +94,7 @@ func (c *simCluster) settle(n *simNode) {
 		}
 		for _, w := range todo.Wants {
 			to := c.node(w.Node)
-			c.send(n, to, func() { to.slots.Want(n.name, w.Slots, c.now); c.wake(to, n) })
+			c.send(n, to, func() { to.slots.Want(n.name, w.Shares, c.now); c.wake(to, n) })
 		}
 		for _, r := range todo.Returns {
 			to := c.node(r.Node)
@@ -102,11 +102,11 @@ func (c *simCluster) settle(n *simNode) {
 		}
 		for _, o := range offers {
 			to := c.node(o.Home)
-			c.send(n, to, func() { to.home.Granted(n.name, o.Grants, Lease, c.now); c.wake(to, n) })
+			c.send(n, to, func() { to.home.Granted(n.name, o, c.now); c.wake(to, n) })
 		}
 		for _, r := range recalls {
 			to := c.node(r.Home)
-			c.send(n, to, func() { to.home.Recalled(n.name, r.Grants); c.wake(to, n) })
+			c.send(n, to, func() { to.home.Recalled(n.name, r.Grants, c.now); c.wake(to, n) })
 		}
 	}
 }
@@ -119,8 +119,12 @@ func (c *simCluster) wake(n, from *simNode) {
 }
 
 func (c *simCluster) begin(home, worker *simNode, s Start) {
-	if !worker.slots.Start(home.name, s.Grant) {
+	switch worker.slots.Start(home.name, s.Grant, s.UID, s.Build, s.Memory, c.now) {
+	case VoidGrant:
 		c.send(worker, home, func() { home.home.Refused(s.Job, RefusedGrant, "void", c.now); c.wake(home, worker) })
+		return
+	case NoMemory:
+		c.send(worker, home, func() { home.home.Refused(s.Job, RefusedMemory, "too little memory", c.now); c.wake(home, worker) })
 		return
 	}
 	worker.runs++
@@ -137,7 +141,7 @@ func (c *simCluster) begin(home, worker *simNode, s Start) {
 			}
 			delete(home.jobs, s.Job)
 			c.ended++
-			home.home.Ended(s.Job, renewed, Lease, c.now)
+			home.home.Ended(s.Job, renewed, c.now)
 			c.settle(home)
 		})
 	})
@@ -165,7 +169,7 @@ func TestEveryJobEndsWhateverCrossesOnTheWay(t *testing.T) {
 				view = append(view, upNode(i+1, mexec.NodeID(fmt.Sprint("n", i+1)), 1+r.IntN(8)))
 			}
 			for i, v := range view {
-				n := &simNode{name: v.Name, home: NewHome(v), slots: NewSlots(v.Slots), jobs: map[mexec.JobID]bool{}}
+				n := &simNode{name: v.Name, home: NewHome(v, rand.New(rand.NewPCG(seed, uint64(i)))), slots: NewSlots(v.Slots), jobs: map[mexec.JobID]bool{}}
 				own := append([]mexec.Node{}, view...)
 				own[i].State = mexec.Self
 				n.home.View(own, c.now)

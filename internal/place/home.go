@@ -2,6 +2,7 @@ package place
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -20,6 +21,9 @@ type Job struct {
 	Cost  mexec.Cost // what its kind has taken
 }
 
+// Need is the memory that a job is granted: the peak of its kind and an eighth more, 0 where nobody knows.
+func (j *Job) Need() int64 { return j.Cost.Memory + j.Cost.Memory/8 }
+
 // Refusal says how far a node's refusal reaches.
 type Refusal int
 
@@ -31,25 +35,43 @@ const (
 	RefusedUser                   // every job of this user
 	RefusedAll                    // every job, for a while
 	RefusedAlike                  // it would be refused alike everywhere: it belongs here
+	RefusedMemory                 // the node has not as much memory now: ask for a grant that comes with it
 )
 
 // forget is how long a refusal is remembered: what was not mounted may be by then.
 const forget = 10 * time.Second
 
-// overdue is how long a job may wait before its home stops believing that the nodes it asked are free, and asks all.
-const overdue = 50 * time.Millisecond
-
-// Start, Want and Return are what a Home wants done. Todo lists them; starts first.
+// Start, Want and Return are what a Home wants done. Todo lists them, in the order in which they are to be done.
 type Start struct {
-	Job   mexec.JobID
-	Node  mexec.NodeID
-	Grant Grant
-	Why   string
+	Job        mexec.JobID
+	Node       mexec.NodeID
+	Grant      Grant
+	UID        uint32
+	Build      mexec.BuildID
+	Memory     int64       // that the job needs, 0: not known
+	Why        string      // one line for people
+	Considered []Candidate // the node and what it was chosen from, some of it. Not to be changed
 }
 
+// Candidate is a node that a job could have gone to.
+type Candidate struct {
+	Node mexec.NodeID
+	Cost time.Duration // until its end there, as far as that can be told; 0: it can't
+	Why  string        // why it was taken or not
+}
+
+// Want is all that the home would hold of a node; no shares: nothing.
 type Want struct {
-	Node  mexec.NodeID
-	Slots int // in all, jobs that run there and unused grants included
+	Node   mexec.NodeID
+	Shares []Share
+}
+
+// Slots is the sum of the shares.
+func (w Want) Slots() (n int) {
+	for _, s := range w.Shares {
+		n += s.Slots
+	}
+	return n
 }
 
 type Return struct {
@@ -63,51 +85,52 @@ type Todo struct {
 	Returns []Return
 }
 
+// Empty says that nothing is to be done.
+func (t *Todo) Empty() bool { return len(t.Starts)+len(t.Wants)+len(t.Returns) == 0 }
+
 // Home is the home's half of placement.
+//
+// Its work for one job does not grow with the cluster: of many nodes it deals with a set (set.go), and it looks at jobs by queue (queue.go).
 type Home struct {
-	self    mexec.NodeID
-	nodes   map[mexec.NodeID]*node
-	order   []*node // self first, then by number
-	waiting []*job  // oldest first
-	running map[mexec.JobID]*job
-	idle    int // unused grants on all nodes
-	todo    Todo
+	rand  *rand.Rand
+	me    *node
+	nodes map[mexec.NodeID]*node
+	all   []*node // me first
+	views uint64
+	epoch uint64 // counts what could change where jobs may go
+
+	sets []*set // one for each wish
+	here *set   // this node alone
+
+	jobs    map[mexec.JobID]*job // that wait or run
+	queues  map[queueKey]*queue
+	busy    []*queue // those with jobs that wait
+	shares  map[shareKey]*share
+	running map[uint32]int // by user
+	waiting int
+
+	idle   int     // unused grants on all nodes
+	idles  []*node // that have some
+	active []*node // that hold or refuse something, or were told a want
+	dirty  []*node // whose want is to be told
+
+	todo  Todo
+	slab  []Candidate
+	round uint64
 }
 
-type job struct {
-	Job
-	since   time.Time
-	node    *node // where it runs, nil while it waits
-	refused []mexec.NodeID
-	last    string // the last refusal
-}
-
-type node struct {
-	mexec.Node
-	running int
-	idle    []idleGrant
-	wanted  int // as last told
-	until   time.Time
-	cause   string // why it gets nothing until then
-	refuses map[refusalKey]time.Time
-}
-
-type idleGrant struct {
-	id    Grant
-	until time.Time
-}
-
-type refusalKey struct {
-	reach Refusal
-	uid   uint32
-	what  [2]uint64
-}
-
-// NewHome returns the home's half of the node self, which is a candidate from the start.
-func NewHome(self mexec.Node) *Home {
+// NewHome returns the home's half of the node self, which is a candidate from the start. Random numbers serve to choose which of many
+// nodes it deals with.
+func NewHome(self mexec.Node, r *rand.Rand) *Home {
 	self.State = mexec.Self
-	h := &Home{self: self.Name, nodes: map[mexec.NodeID]*node{}, running: map[mexec.JobID]*job{}}
-	h.View([]mexec.Node{self}, time.Time{})
+	h := &Home{
+		rand: r, nodes: map[mexec.NodeID]*node{}, jobs: map[mexec.JobID]*job{}, queues: map[queueKey]*queue{},
+		shares: map[shareKey]*share{}, running: map[uint32]int{},
+	}
+	h.me = &node{Node: self}
+	h.nodes[self.Name] = h.me
+	h.all = []*node{h.me}
+	h.here = &set{pool: h.all[:1:1], members: h.all[:1:1], mine: true}
 	return h
 }
 
@@ -115,122 +138,114 @@ func NewHome(self mexec.Node) *Home {
 func (h *Home) Take() Todo {
 	t := h.todo
 	h.todo = Todo{}
+	for _, n := range h.dirty {
+		n.dirty = false
+		t.Wants = append(t.Wants, Want{n.Name, n.want()})
+	}
+	h.dirty = h.dirty[:0]
 	return t
 }
 
 // Waiting is how many jobs wait for a grant.
-func (h *Home) Waiting() int { return len(h.waiting) }
-
-// View tells which nodes there are now. Self must be among them.
-func (h *Home) View(view []mexec.Node, now time.Time) {
-	seen := map[mexec.NodeID]bool{}
-	for _, v := range view {
-		seen[v.Name] = true
-		n := h.nodes[v.Name]
-		if n == nil {
-			n = &node{refuses: map[refusalKey]time.Time{}}
-			h.nodes[v.Name] = n
-		}
-		n.Node = v
-	}
-	h.order = h.order[:0]
-	for id, n := range h.nodes {
-		if !seen[id] {
-			n.State = mexec.Down
-			if n.running == 0 && len(n.idle) == 0 {
-				delete(h.nodes, id)
-				continue
-			}
-		}
-		h.order = append(h.order, n)
-	}
-	slices.SortFunc(h.order, func(a, b *node) int {
-		switch {
-		case a.Name == h.self:
-			return -1
-		case b.Name == h.self:
-			return 1
-		}
-		return a.Number - b.Number
-	})
-	h.settle(now)
-}
+func (h *Home) Waiting() int { return h.waiting }
 
 // Submit enters a job.
 func (h *Home) Submit(j Job, now time.Time) {
-	h.waiting = append(h.waiting, &job{Job: j, since: now})
+	h.enter(&job{Job: j, since: now}, now)
 	h.settle(now)
 }
 
 // Again enters a job anew that nodes have lost: before the others, and not for these.
 func (h *Home) Again(j Job, lost []mexec.NodeID, now time.Time) {
-	back := &job{Job: j, since: now, refused: slices.Clone(lost), last: fmt.Sprintf("%s lost it", lost[len(lost)-1])}
-	h.waiting = slices.Insert(h.waiting, 0, back)
+	h.enter(&job{Job: j, since: now, first: true, refused: slices.Clone(lost), last: fmt.Sprintf("%s lost it", lost[len(lost)-1])}, now)
 	h.settle(now)
 }
 
 // Withdraw takes a waiting job out: its caller is gone.
 func (h *Home) Withdraw(id mexec.JobID) {
-	h.waiting = slices.DeleteFunc(h.waiting, func(j *job) bool { return j.ID == id })
+	if j := h.jobs[id]; j != nil && j.node == nil {
+		delete(h.jobs, id)
+		h.leave(j)
+	}
 }
 
 // Granted enters grants that a node gave.
-func (h *Home) Granted(id mexec.NodeID, ids []Grant, lease time.Duration, now time.Time) {
+func (h *Home) Granted(id mexec.NodeID, o Offer, now time.Time) {
 	n := h.nodes[id]
 	if n == nil {
-		h.todo.Returns = append(h.todo.Returns, Return{id, ids})
+		h.todo.Returns = append(h.todo.Returns, Return{id, o.Grants})
+		return
+	}
+	for _, g := range o.Grants {
+		h.hold(n, g, o.Memory, o.Lease, now)
+	}
+	h.settle(now)
+	h.unused(n, now)
+}
+
+// Recalled gives grants back that a node asks for, if they are still unused. One that has yet to arrive, with the news of an end,
+// goes back if nothing can use it then.
+func (h *Home) Recalled(id mexec.NodeID, ids []Grant, now time.Time) {
+	n := h.nodes[id]
+	if n == nil {
 		return
 	}
 	for _, g := range ids {
-		n.idle = append(n.idle, idleGrant{g, now.Add(lease)})
-		h.idle++
+		if !slices.ContainsFunc(n.idle, func(i idleGrant) bool { return i.id == g }) && len(n.early) < 64 {
+			n.early = append(n.early, g)
+		}
 	}
+	h.giveBack(n, func(g idleGrant) bool { return slices.Contains(ids, g.id) })
 	h.settle(now)
 }
 
-// Recalled gives grants back that a node asks for, if they are still unused.
-func (h *Home) Recalled(id mexec.NodeID, ids []Grant) {
-	if n := h.nodes[id]; n != nil {
-		h.giveBack(n, func(g idleGrant) bool { return slices.Contains(ids, g.id) })
-	}
-}
-
-// Ended says that a job no longer runs where it was started; renewed is the grant that came with the news, 0 for none.
-func (h *Home) Ended(id mexec.JobID, renewed Grant, lease time.Duration, now time.Time) {
-	j := h.running[id]
-	if j == nil {
+// Ended says that a job no longer runs where it was started; renewed is the grant that came with the news.
+func (h *Home) Ended(id mexec.JobID, renewed Renewal, now time.Time) {
+	j := h.jobs[id]
+	if j == nil || j.node == nil {
 		return
 	}
-	delete(h.running, id)
-	j.node.running--
-	if renewed != 0 {
-		h.Granted(j.node.Name, []Grant{renewed}, lease, now)
+	n := j.node
+	delete(h.jobs, id)
+	h.off(j)
+	if renewed.Grant != 0 {
+		h.hold(n, renewed.Grant, renewed.Memory, renewed.Lease, now)
+		h.settle(now)
+		h.unused(n, now)
 	}
 }
 
 // Refused says that the node would not run a job that it was sent: nothing has run, and the job goes elsewhere.
 func (h *Home) Refused(id mexec.JobID, reach Refusal, why string, now time.Time) {
-	j := h.running[id]
-	if j == nil {
+	j := h.jobs[id]
+	if j == nil || j.node == nil {
 		return
 	}
-	delete(h.running, id)
 	n := j.node
-	n.running--
-	j.node, j.last = nil, fmt.Sprintf("%s refused: %s", n.Name, why)
+	h.off(j)
+	j.first, j.last = true, fmt.Sprintf("%s refused: %s", n.Name, why)
 	switch reach {
 	case RefusedGrant, RefusedJob:
+	case RefusedMemory:
+		if n.Memory == 0 { // how much to ask for is not known either
+			reach = RefusedJob
+		}
+		j.strict = true
 	case RefusedAlike:
 		j.Here = j.last
 	case RefusedAll:
 		n.until, n.cause = now.Add(time.Second), why
 	default:
+		if n.refuses == nil {
+			n.refuses = map[refusalKey]time.Time{}
+		}
 		n.refuses[j.key(reach)] = now.Add(forget)
 	}
-	if reach != RefusedGrant {
+	if reach != RefusedGrant && reach != RefusedMemory {
 		j.refused = append(j.refused, n.Name)
 	}
-	h.waiting = slices.Insert(h.waiting, 0, j)
+	h.epoch++
+	h.enter(j, now)
 	h.settle(now)
 }
 
@@ -240,198 +255,66 @@ func (h *Home) Down(id mexec.NodeID, until time.Time, why string, now time.Time)
 	if n == nil {
 		return
 	}
-	h.idle -= len(n.idle)
-	n.idle, n.wanted = nil, 0
-	n.until, n.cause = until, why
+	h.void(n)
+	n.until, n.cause, n.linked = until, why, false
 	h.settle(now)
 }
 
 // Reset says that a new connection to a node stands, which knows nothing of what was told before.
 func (h *Home) Reset(id mexec.NodeID, now time.Time) {
 	if n := h.nodes[id]; n != nil {
-		h.idle -= len(n.idle)
-		n.idle, n.wanted, n.until = nil, n.running, time.Time{}
+		h.void(n)
+		n.until, n.linked = time.Time{}, true
 		h.settle(now)
+	}
+}
+
+// void forgets what was told to a node and what it gave.
+func (h *Home) void(n *node) {
+	h.epoch++
+	h.idle -= len(n.idle)
+	n.idle, n.early = nil, nil
+	h.noIdle(n)
+	for i := range n.stakes {
+		n.stakes[i].told = 0
 	}
 }
 
 // Tick lets idle grants go back and stale wants down; to be called a few times a second.
 func (h *Home) Tick(now time.Time) {
-	for _, n := range h.order {
-		h.giveBack(n, func(g idleGrant) bool { return !now.Before(g.until) })
+	h.epoch++
+	h.active = slices.DeleteFunc(h.active, func(n *node) bool {
+		h.unused(n, now)
 		for k, until := range n.refuses {
 			if !now.Before(until) {
 				delete(n.refuses, k)
 			}
 		}
-		if held := n.running + len(n.idle); len(h.waiting) == 0 && held < n.wanted {
-			h.tell(n, held)
+		n.stakes = slices.DeleteFunc(n.stakes, func(s stake) bool { return s.running == 0 && s.told == 0 })
+		for i := range n.stakes {
+			if s := &n.stakes[i]; s.waiting == 0 && s.told > s.running+len(n.idle) {
+				h.tell(n, s, s.running+len(n.idle), 0)
+			}
 		}
-	}
+		n.active = n.running+len(n.idle)+len(n.stakes)+len(n.refuses)+len(n.early) > 0
+		return !n.active
+	})
+	h.renew(now)
+	h.forget(now)
 	h.settle(now)
 }
 
-// giveBack returns the idle grants of a node that are due. The lowered want goes first, so that they don't come back.
-func (h *Home) giveBack(n *node, due func(idleGrant) bool) {
-	var ids []Grant
-	n.idle = slices.DeleteFunc(n.idle, func(g idleGrant) bool {
-		if due(g) {
-			ids = append(ids, g.id)
-			return true
-		}
-		return false
-	})
-	if len(ids) == 0 {
-		return
-	}
-	h.idle -= len(ids)
-	if held := n.running + len(n.idle); held < n.wanted {
-		h.tell(n, held)
-	}
-	h.todo.Returns = append(h.todo.Returns, Return{n.Name, ids})
-}
-
-func (h *Home) tell(n *node, slots int) {
-	n.wanted = slots
-	h.todo.Wants = append(h.todo.Wants, Want{n.Name, slots})
-}
-
-func (j *Job) key(reach Refusal) refusalKey {
-	k := refusalKey{reach: reach, uid: j.UID}
-	switch reach {
-	case RefusedDir:
-		k.what = j.Dir
-	case RefusedProgram:
-		k.what = j.Prog
-	}
-	return k
-}
-
-// open says whether a node may get this job now.
-func (h *Home) open(n *node, j *job, now time.Time) bool {
-	if n.Name == h.self {
-		return j.Here != "" || j.Nodes.Match(n.Number, n.Name)
-	}
-	if j.Here != "" || n.State != mexec.Up || now.Before(n.until) || slices.Contains(j.refused, n.Name) ||
-		!j.Nodes.Match(n.Number, n.Name) {
-		return false
-	}
-	if len(n.refuses) > 0 {
-		for _, reach := range [...]Refusal{RefusedDir, RefusedProgram, RefusedUser} {
-			if _, ok := n.refuses[j.key(reach)]; ok {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// settle is the one place where jobs meet grants: it starts what can be started, keeps jobs that no node may have here, and
+// settle is the one place where jobs meet grants: it keeps jobs that no node may have here, starts what can be started, and
 // asks for slots for the rest.
 func (h *Home) settle(now time.Time) {
-	if len(h.waiting) == 0 {
+	if h.waiting == 0 {
 		return
 	}
-	for _, j := range h.waiting {
-		if j.Here == "" && !slices.ContainsFunc(h.order, func(n *node) bool { return h.open(n, j, now) }) {
-			j.Here = h.whyNobody(j, now)
-		}
+	h.strand(now)
+	if h.idle > 0 {
+		h.match(now)
 	}
-	h.waiting = slices.DeleteFunc(h.waiting, func(j *job) bool { return h.idle > 0 && h.start(j, now) })
-	if len(h.waiting) > 0 {
-		h.ask(now)
-	}
-}
-
-// whyNobody words why no node may have a job.
-func (h *Home) whyNobody(j *job, now time.Time) string {
-	if j.last != "" {
-		return j.last
-	}
-	for _, n := range h.order {
-		if n.Name != h.self && j.Nodes.Match(n.Number, n.Name) && now.Before(n.until) {
-			return fmt.Sprintf("%s: %s", n.Name, n.cause)
-		}
-	}
-	return fmt.Sprintf("no node of NODES=%s is up and takes it", j.Nodes)
-}
-
-// start gives a job the cheapest grant that it may use: this node's first, then that of the node with the least to do.
-func (h *Home) start(j *job, now time.Time) bool {
-	var best *node
-	for _, n := range h.order {
-		if len(n.idle) > 0 && h.open(n, j, now) && (best == nil || best.Name != h.self && n.cost() < best.cost()) {
-			best = n
-		}
-	}
-	if best == nil {
-		return false
-	}
-	g := best.idle[0]
-	best.idle = best.idle[1:]
-	h.idle--
-	best.running++
-	j.node = best
-	h.running[j.ID] = j
-	why := j.Here
-	switch {
-	case why != "":
-	case best.Name == h.self:
-		why = fmt.Sprintf("a free slot here: %d of %d in use by this node", best.running, best.Slots)
-	default:
-		why = fmt.Sprintf("first free slot: %d of %d in use by this node", best.running, best.Slots)
-	}
-	if waited := now.Sub(j.since); waited > time.Millisecond {
-		why += fmt.Sprintf(", after %v", waited.Round(time.Millisecond))
-	}
-	h.todo.Starts = append(h.todo.Starts, Start{j.ID, best.Name, g.id, why})
-	return true
-}
-
-func (n *node) cost() float64 { return float64(n.running) / float64(max(1, n.Slots)) }
-
-// free is what the last news said that a node has to give.
-func (n *node) free() int { return max(0, n.Slots-max(n.Busy, n.running+len(n.idle))) }
-
-// ask raises wants until the slots that are believed to be free cover the jobs that wait; the cheapest nodes first. Where
-// they don't, every node that may have a job is asked: the job starts where a slot comes free first. What is held already is no limit
-// to a want: a job that runs there may have lent its slot, which only its worker knows.
-func (h *Home) ask(now time.Time) {
-	left := len(h.waiting)
-	late := now.Sub(h.waiting[0].since) > overdue
-	by := slices.Clone(h.order)
-	if len(by) > 2 {
-		slices.SortStableFunc(by[1:], func(a, b *node) int {
-			switch ca, cb := a.cost(), b.cost(); {
-			case ca < cb:
-				return -1
-			case ca > cb:
-				return 1
-			}
-			return 0
-		})
-	}
-	for _, n := range by {
-		if left <= 0 {
-			return
-		}
-		held, more := n.running+len(n.idle), 0
-		for _, j := range h.waiting {
-			if more >= max(1, n.Slots) {
-				break
-			}
-			if h.open(n, j, now) {
-				more++
-			}
-		}
-		if more == 0 {
-			continue
-		}
-		if held+more > n.wanted {
-			h.tell(n, held+more)
-		}
-		if !late {
-			left -= min(more, n.free())
-		}
+	for _, q := range h.busy {
+		h.ask(q, now)
 	}
 }

@@ -1,6 +1,7 @@
 package place
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -12,9 +13,11 @@ func upNode(number int, name mexec.NodeID, slots int) mexec.Node {
 	return mexec.Node{Number: number, Name: name, Slots: slots, State: mexec.Up}
 }
 
+func chance(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
+
 // three returns a home n1 with two slots of its own and the nodes n2 and n3 with two each.
 func three() *Home {
-	h := NewHome(upNode(1, "n1", 2))
+	h := NewHome(upNode(1, "n1", 2), chance(1))
 	h.View([]mexec.Node{upNode(1, "n1", 2), upNode(2, "n2", 2), upNode(3, "n3", 2)}, t0)
 	return h
 }
@@ -22,7 +25,7 @@ func three() *Home {
 func wants(todo Todo) map[mexec.NodeID]int {
 	m := map[mexec.NodeID]int{}
 	for _, w := range todo.Wants {
-		m[w.Node] = w.Slots
+		m[w.Node] = w.Slots()
 	}
 	return m
 }
@@ -59,7 +62,7 @@ func TestJobsThatDoNotFitHereAskTheOthers(t *testing.T) {
 func TestJobStartsWhereAGrantComesFirst(t *testing.T) {
 	h := three()
 	h.Submit(Job{ID: 1}, t0)
-	h.Granted("n3", []Grant{9}, Lease, t0)
+	h.Granted("n3", Offer{Grants: []Grant{9}, Lease: Lease}, t0)
 	todo := h.Take()
 	if len(todo.Starts) != 1 || todo.Starts[0].Node != "n3" || todo.Starts[0].Grant != 9 {
 		t.Errorf("starts %v", todo.Starts)
@@ -69,11 +72,11 @@ func TestJobStartsWhereAGrantComesFirst(t *testing.T) {
 func TestSteadyJobsUseRenewedGrantsAndTellNothing(t *testing.T) {
 	h := three()
 	h.Submit(Job{ID: 1, Nodes: nodes(t, "2")}, t0)
-	h.Granted("n2", []Grant{1}, Lease, t0)
+	h.Granted("n2", Offer{Grants: []Grant{1}, Lease: Lease}, t0)
 	h.Take()
 	for id := range mexec.JobID(50) {
 		now := t0.Add(time.Duration(id) * time.Millisecond)
-		h.Ended(id+1, Grant(id+2), Lease, now)
+		h.Ended(id+1, Renewal{Grant: Grant(id + 2), Lease: Lease}, now)
 		h.Submit(Job{ID: id + 2, Nodes: nodes(t, "2")}, now)
 		todo := h.Take()
 		if len(todo.Wants)+len(todo.Returns) != 0 || len(todo.Starts) != 1 {
@@ -85,14 +88,14 @@ func TestSteadyJobsUseRenewedGrantsAndTellNothing(t *testing.T) {
 func TestIdleGrantsGoBackAfterTheirLeaseAndTheWantWithThem(t *testing.T) {
 	h := three()
 	h.Submit(Job{ID: 1, Nodes: nodes(t, "2")}, t0)
-	h.Granted("n2", []Grant{1, 2}, Lease, t0)
+	h.Granted("n2", Offer{Grants: []Grant{1, 2}, Lease: Lease}, t0)
 	h.Take()
 	h.Tick(t0.Add(Lease))
 	todo := h.Take()
 	if len(todo.Returns) != 1 || todo.Returns[0].Grants[0] != 2 {
 		t.Errorf("returns %v", todo.Returns)
 	}
-	h.Ended(1, 3, Lease, t0.Add(Lease))
+	h.Ended(1, Renewal{Grant: 3, Lease: Lease}, t0.Add(Lease))
 	h.Tick(t0.Add(2 * Lease))
 	todo = h.Take()
 	if w := wants(todo); w["n2"] != 0 || len(todo.Wants) != 1 || len(todo.Returns) != 1 {
@@ -103,16 +106,16 @@ func TestIdleGrantsGoBackAfterTheirLeaseAndTheWantWithThem(t *testing.T) {
 func TestRefusedJobGoesElsewhereAndNeverBack(t *testing.T) {
 	h := three()
 	h.Submit(Job{ID: 1, Nodes: nodes(t, "2,3")}, t0)
-	h.Granted("n2", []Grant{1}, Lease, t0)
+	h.Granted("n2", Offer{Grants: []Grant{1}, Lease: Lease}, t0)
 	h.Take()
 	h.Refused(1, RefusedJob, "no such program", t0)
-	h.Granted("n2", []Grant{2}, Lease, t0)
+	h.Granted("n2", Offer{Grants: []Grant{2}, Lease: Lease}, t0)
 	if todo := h.Take(); len(todo.Starts) != 0 {
 		t.Fatal("went back to the node that refused it")
 	}
-	h.Granted("n3", []Grant{1}, Lease, t0)
+	h.Granted("n3", Offer{Grants: []Grant{1}, Lease: Lease}, t0)
 	h.Refused(1, RefusedJob, "no such program", t0)
-	h.Granted("n1", []Grant{1}, Lease, t0)
+	h.Granted("n1", Offer{Grants: []Grant{1}, Lease: Lease}, t0)
 	todo := h.Take()
 	last := todo.Starts[len(todo.Starts)-1]
 	if last.Node != "n1" || !strings.Contains(last.Why, "n3 refused: no such program") {
@@ -124,7 +127,7 @@ func TestRefusedDirectoryIsNotAskedAgainForAWhile(t *testing.T) {
 	h := three()
 	dir := Job{ID: 1, UID: 7, Dir: [2]uint64{1, 2}, Nodes: nodes(t, "2")}
 	h.Submit(dir, t0)
-	h.Granted("n2", []Grant{1}, Lease, t0)
+	h.Granted("n2", Offer{Grants: []Grant{1}, Lease: Lease}, t0)
 	h.Refused(1, RefusedDir, "another directory", t0)
 	h.Take()
 	dir.ID = 2
@@ -134,7 +137,7 @@ func TestRefusedDirectoryIsNotAskedAgainForAWhile(t *testing.T) {
 	}
 	other := dir
 	other.ID, other.Dir = 3, [2]uint64{1, 3}
-	h.Granted("n2", []Grant{2}, Lease, t0)
+	h.Granted("n2", Offer{Grants: []Grant{2}, Lease: Lease}, t0)
 	h.Submit(other, t0)
 	if todo := h.Take(); len(todo.Starts) != 1 || todo.Starts[0].Job != 3 {
 		t.Errorf("another directory was not: %+v", todo)
@@ -150,7 +153,7 @@ func TestRefusedDirectoryIsNotAskedAgainForAWhile(t *testing.T) {
 func TestNoNodeOfTheWishUpMeansHere(t *testing.T) {
 	h := three()
 	h.Submit(Job{ID: 1, Nodes: nodes(t, "17-19")}, t0)
-	h.Granted("n1", []Grant{1}, Lease, t0)
+	h.Granted("n1", Offer{Grants: []Grant{1}, Lease: Lease}, t0)
 	todo := h.Take()
 	if len(todo.Starts) != 1 || todo.Starts[0].Node != "n1" || !strings.Contains(todo.Starts[0].Why, "NODES=17-19") {
 		t.Errorf("%+v", todo.Starts)
@@ -175,7 +178,7 @@ func TestWithdrawnJobStartsNowhere(t *testing.T) {
 	h := three()
 	h.Submit(Job{ID: 1}, t0)
 	h.Withdraw(1)
-	h.Granted("n1", []Grant{1}, Lease, t0)
+	h.Granted("n1", Offer{Grants: []Grant{1}, Lease: Lease}, t0)
 	if todo := h.Take(); len(todo.Starts) != 0 {
 		t.Errorf("%+v", todo.Starts)
 	}
@@ -234,10 +237,10 @@ func FuzzParseNodes(f *testing.F) {
 
 func BenchmarkSubmitAndEnd(b *testing.B) {
 	h := three()
-	h.Granted("n1", []Grant{1}, time.Hour, t0)
+	h.Granted("n1", Offer{Grants: []Grant{1}, Lease: time.Hour}, t0)
 	for id := mexec.JobID(1); b.Loop(); id++ {
 		h.Submit(Job{ID: id}, t0)
-		h.Ended(id, Grant(id+1), time.Hour, t0)
+		h.Ended(id, Renewal{Grant: Grant(id + 1), Lease: time.Hour}, t0)
 		h.Take()
 	}
 }
@@ -245,22 +248,22 @@ func BenchmarkSubmitAndEnd(b *testing.B) {
 func TestALostJobComesBeforeOthersAndNotToTheNodesThatLostIt(t *testing.T) {
 	h := three()
 	h.Submit(Job{ID: 1, Nodes: nodes(t, "2,3")}, t0)
-	h.Granted("n2", []Grant{7}, Lease, t0)
+	h.Granted("n2", Offer{Grants: []Grant{7}, Lease: Lease}, t0)
 	if s := h.Take().Starts; len(s) != 1 || s[0].Node != "n2" {
 		t.Fatalf("%v", s)
 	}
-	h.Ended(1, 0, 0, t0)
+	h.Ended(1, Renewal{}, t0)
 	h.Submit(Job{ID: 2, Nodes: nodes(t, "2,3")}, t0)
 	h.Again(Job{ID: 1, Nodes: nodes(t, "2,3")}, []mexec.NodeID{"n2"}, t0)
-	h.Granted("n2", []Grant{8}, Lease, t0)
-	h.Granted("n3", []Grant{9}, Lease, t0)
+	h.Granted("n2", Offer{Grants: []Grant{8}, Lease: Lease}, t0)
+	h.Granted("n3", Offer{Grants: []Grant{9}, Lease: Lease}, t0)
 	if s := h.Take().Starts; len(s) != 2 || s[0].Job != 2 || s[0].Node != "n2" || s[1].Job != 1 || s[1].Node != "n3" {
 		t.Errorf("%v", s)
 	}
-	h.Ended(1, 0, 0, t0)
+	h.Ended(1, Renewal{}, t0)
 	h.Again(Job{ID: 1, Nodes: nodes(t, "2,3")}, []mexec.NodeID{"n2", "n3"}, t0)
 	h.Take()
-	h.Granted("n1", []Grant{10}, Lease, t0)
+	h.Granted("n1", Offer{Grants: []Grant{10}, Lease: Lease}, t0)
 	if s := h.Take().Starts; len(s) != 1 || s[0].Node != "n1" || s[0].Why != "n3 lost it" {
 		t.Errorf("%v", s)
 	}

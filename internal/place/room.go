@@ -15,12 +15,8 @@ import (
 // that it does not mount say, it may refuse to all of this build.
 func (h *Home) Room(wish Nodes, uid uint32, busy int, now time.Time) int {
 	room, none := 0, true
-	var self *node
-	for _, n := range h.order {
-		mine := n.Name == h.self
-		if mine {
-			self = n
-		}
+	for _, n := range h.all {
+		mine := n == h.me
 		if !wish.Match(n.Number, n.Name) || !mine && (n.State != mexec.Up || now.Before(n.until)) {
 			continue
 		}
@@ -35,12 +31,10 @@ func (h *Home) Room(wish Nodes, uid uint32, busy int, now time.Time) int {
 		}
 	}
 	if none { // then all stays here
-		room = self.held() + max(0, self.Slots-busy)
+		room = h.me.held() + max(0, h.me.Slots-busy)
 	}
 	return max(1, room)
 }
-
-func (n *node) held() int { return n.running + len(n.idle) }
 
 func (n *node) refusesTo(uid uint32, now time.Time) bool {
 	for k, until := range n.refuses {

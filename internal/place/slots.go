@@ -7,50 +7,53 @@ import (
 	"mexec"
 )
 
-// Slots are the slots of this node and who holds them. The invariant: grants that count ≤ Total, but for what was
-// granted before Total shrank and for what occupies a slot unasked.
+// Slots are the slots of this node, the memory of its jobs, and who holds them. The invariant: grants that count ≤ Total and what they
+// reserve ≤ Memory, but for what was granted before a limit shrank, for what a running job took beyond its reservation, and for what
+// occupies a slot unasked.
 //
-// A slot goes to the home that wants one and holds the fewest (max-min fairness between homes), the one served longest ago first.
-// A home that holds a grant idle while another wants a slot is asked to use it or give it back.
+// Who gets the next slot is told in fair.go. A slot is never left idle while somebody wants one and there is memory for it, with one exception: whose turn
+// came and who found too little memory is passed over for a while, and then memory is kept for it. A home that holds a grant
+// idle while another wants a slot is asked to use it or give it back.
 type Slots struct {
-	total   int
-	next    Grant
-	grants  map[Grant]*grant
-	homes   map[mexec.NodeID]*claim
-	counted int    // grants that count against total
-	turn    uint64 // of the last grant given, for fairness between equals
-	offers  []Offer
-	recalls []Offer
-}
-
-// Offer is what a worker tells a home: these grants are yours, or: use these or return them.
-type Offer struct {
-	Home   mexec.NodeID
-	Grants []Grant
+	total    int
+	budget   int64 // bytes; 0: memory is not counted
+	next     Grant
+	grants   map[Grant]*grant
+	idle     queueOfGrants // those that run nothing, oldest first
+	tenants  map[mexec.NodeID]*tenant
+	users    []*user
+	weights  map[uint32]float64
+	counted  int   // grants that count against total
+	reserved int64 // by all grants
+	short    int   // slots that are wanted and not held
+	turn     uint64
+	offers   []Offer
+	recalls  []Offer
 }
 
 type grant struct {
-	home     mexec.NodeID
+	id       Grant
 	claim    *claim // the home's at that time: a home that went and came back starts anew
 	given    time.Time
+	asked    int64 // bytes that it was given or started with
+	used     int64 // bytes that its job was seen to use
+	memory   int64 // of these, what counts
 	running  bool
 	lent     bool // the job is itself a caller of jobs and waits for them: its slot does not count
 	recalled bool
+
+	before, after *grant // in idle
 }
 
-type claim struct {
-	want int // slots that the home would hold in all
-	held int // grants that it holds, lent ones excepted
-	lent int // its jobs that wait for jobs of theirs: its want counts them, the slots don't
-	turn uint64
-}
+// modest is what a grant reserves for a job of which nobody knows what it needs, where the node has as much for each slot.
+const modest = 256 << 20
 
-// short is how many slots the home wants beyond what it has.
-func (c *claim) short() int { return c.want - c.held - c.lent }
+// keep is for how long smaller jobs may pass one that finds too little memory. Then what becomes free is kept for it.
+const keep = 2 * time.Second
 
-// NewSlots returns the slots of a node that has total of them.
+// NewSlots returns the slots of a node that has total of them. Memory is not counted before Limit says how much there is.
 func NewSlots(total int) *Slots {
-	return &Slots{total: total, grants: map[Grant]*grant{}, homes: map[mexec.NodeID]*claim{}}
+	return &Slots{total: total, grants: map[Grant]*grant{}, tenants: map[mexec.NodeID]*tenant{}, weights: map[uint32]float64{}}
 }
 
 // Total is how many slots the node has; Busy how many of them are granted or run a job.
@@ -61,17 +64,50 @@ func (s *Slots) Busy() int { return s.counted }
 // Free is what could be granted now.
 func (s *Slots) Free() int { return max(0, s.total-s.counted) }
 
+// Memory is how many bytes the jobs may use, 0 if that is not counted; Reserved how many of them are promised.
+func (s *Slots) Memory() int64 { return s.budget }
+
+func (s *Slots) Reserved() int64 { return s.reserved }
+
+// Limit sets how many slots there are from now on and how much memory, 0 where that is not to be counted. With no slots the node drains: what runs goes
+// on, what lies idle is asked for.
+func (s *Slots) Limit(slots int, memory int64, now time.Time) {
+	s.total, s.budget = max(0, slots), max(0, memory)
+	s.give(now)
+	s.recall(now)
+}
+
 // Take returns what is to be told to homes since the last call: grants, and grants that are recalled.
 func (s *Slots) Take() (offers, recalls []Offer) {
 	offers, recalls = s.offers, s.recalls
 	s.offers, s.recalls = nil, nil
+	for i := range offers {
+		offers[i].Lease = s.lease(s.tenants[offers[i].Home])
+	}
 	return offers, recalls
 }
 
-// Want says how many slots a home would hold in all.
-func (s *Slots) Want(home mexec.NodeID, slots int, now time.Time) {
-	c := s.claim(home)
-	c.want = max(0, slots)
+// lease is how long a grant of this home may lie idle.
+func (s *Slots) lease(t *tenant) time.Duration {
+	if t != nil && s.short > t.short {
+		return 0
+	}
+	return Lease
+}
+
+// Want says what a home would hold in all. Builds that it does not name it wants nothing for.
+func (s *Slots) Want(home mexec.NodeID, shares []Share, now time.Time) {
+	t := s.tenant(home)
+	for _, c := range t.claims {
+		if !slices.ContainsFunc(shares, func(w Share) bool { return w.UID == c.build.user.uid && w.Build == c.build.id }) {
+			s.change(c, 0, 0, 0)
+		}
+	}
+	for _, w := range shares {
+		c := s.claim(t, w.UID, w.Build)
+		c.memory = max(0, w.Memory)
+		s.change(c, 0, 0, max(0, w.Slots))
+	}
 	s.give(now)
 	s.recall(now)
 }
@@ -79,52 +115,95 @@ func (s *Slots) Want(home mexec.NodeID, slots int, now time.Time) {
 // Return takes grants back that the home did not use. Unknown ones, and those that run a job, are none of its business.
 func (s *Slots) Return(home mexec.NodeID, ids []Grant, now time.Time) {
 	for _, id := range ids {
-		if g := s.grants[id]; g != nil && g.home == home && !g.running {
-			s.drop(id, g)
+		if g := s.grants[id]; g != nil && g.claim.tenant.home == home && !g.running {
+			s.drop(g)
 		}
 	}
 	s.give(now)
+	s.recall(now)
 }
 
-// Start turns a grant into a running job. It reports false if the grant is void.
-func (s *Slots) Start(home mexec.NodeID, id Grant) bool {
+// Start turns a grant into a running job of this user and build, which needs so much memory; 0 is as much as the grant came with. The
+// grant counts for them from now on, whoever it was asked for.
+func (s *Slots) Start(home mexec.NodeID, id Grant, uid uint32, build mexec.BuildID, memory int64, now time.Time) Outcome {
 	g := s.grants[id]
-	if g == nil || g.home != home || g.running {
-		return false
+	if g == nil || g.claim.tenant.home != home || g.running {
+		return VoidGrant
 	}
+	if memory > 0 && s.budget > 0 {
+		need := min(memory, s.budget)
+		if over := need - g.memory; over > 0 && s.reserved+over > s.budget && s.counted > 1 {
+			s.drop(g)
+			s.give(now)
+			s.recall(now)
+			return NoMemory
+		}
+		g.asked = need
+		s.reserve(g)
+	}
+	s.idle.remove(g)
 	g.running = true
-	return true
+	if c := g.claim; c.build.id != build || c.build.user.uid != uid {
+		s.change(c, -1, 0, c.want)
+		g.claim = s.claim(c.tenant, uid, build)
+		s.change(g.claim, 1, 0, g.claim.want)
+		s.served(g.claim)
+	}
+	if s.short > 0 {
+		s.give(now)
+	}
+	return Started
+}
+
+// Uses says how much memory a running job has been seen to use. Its reservation is never less.
+func (s *Slots) Uses(id Grant, bytes int64, now time.Time) {
+	if g := s.grants[id]; g != nil && g.running {
+		g.used = bytes
+		s.reserve(g)
+		s.give(now)
+		s.recall(now)
+	}
 }
 
 // Occupy counts a job of a home that runs without having been granted a slot, be one free or not. Cancel ends it.
 func (s *Slots) Occupy(home mexec.NodeID, now time.Time) Grant {
-	id := s.grant(home, s.claim(home), now)
-	s.grants[id].running = true
-	return id
+	g := s.grant(s.claim(s.tenant(home), Nobody, ""), 0, now)
+	s.idle.remove(g)
+	g.running = true
+	return g.id
 }
 
-// Lend says that the job of this grant has itself called for jobs: it is a coordinator that waits, so its slot goes to others.
-// Without this, callers of callers could hold every slot of a cluster and wait for ever.
+// Lend says that the job of this grant has itself called for jobs: it is a coordinator that waits, so its slot and its memory go to others, but for what
+// it was seen to use. Without this, callers of callers could hold every slot of a cluster and wait for ever.
 func (s *Slots) Lend(id Grant, now time.Time) {
 	if g := s.grants[id]; g != nil && g.running && !g.lent {
 		g.lent = true
-		g.claim.lent++
-		s.uncount(g)
+		s.change(g.claim, -1, 1, g.claim.want)
+		s.reserve(g)
 		s.give(now)
 	}
 }
 
 // End frees the slot of a job that ended. Where nobody else has a better claim, the slot is granted again to the same home
 // without being asked, and the new grant is returned, to travel with the news of the end.
-func (s *Slots) End(id Grant, now time.Time) (renewed Grant) {
+func (s *Slots) End(id Grant, now time.Time) (renewed Renewal) {
 	g := s.grants[id]
 	if g == nil {
-		return 0
+		return Renewal{}
 	}
-	s.drop(id, g)
-	c := g.claim
-	if s.homes[g.home] == c && s.Free() > 0 && !s.better(g.home, c) {
-		renewed = s.grant(g.home, c, now)
+	s.drop(g)
+	t := g.claim.tenant
+	if !t.gone && s.Free() > 0 {
+		c := s.best(now)
+		switch {
+		case c != nil && c.tenant == t:
+			renewed.Grant = s.grant(c, s.need(c.memory), now).id
+		case c == nil && s.short == 0: // for the next one, that nobody has asked for yet
+			renewed.Grant = s.grant(g.claim, s.left(s.need(g.claim.memory)), now).id
+		}
+		if renewed.Grant != 0 {
+			renewed.Memory, renewed.Lease = s.grants[renewed.Grant].memory, s.lease(t)
+		}
 	}
 	s.give(now)
 	return renewed
@@ -134,118 +213,193 @@ func (s *Slots) End(id Grant, now time.Time) (renewed Grant) {
 // has the best claim to the slot is offered it; a renewed grant that nobody hears of would be a slot lost until it is void.
 func (s *Slots) Cancel(id Grant, now time.Time) {
 	if g := s.grants[id]; g != nil {
-		s.drop(id, g)
+		s.drop(g)
 		s.give(now)
 	}
 }
 
 // Gone forgets a home: its wants, its idle grants. Its jobs hold their slots until they have ended.
 func (s *Slots) Gone(home mexec.NodeID, now time.Time) {
-	for id, g := range s.grants {
-		if g.home == home && !g.running {
-			s.drop(id, g)
-		}
+	t := s.tenants[home]
+	if t == nil {
+		return
 	}
-	delete(s.homes, home)
+	for g := s.idle.first; g != nil; {
+		after := g.after
+		if g.claim.tenant == t {
+			s.drop(g)
+		}
+		g = after
+	}
+	for _, c := range t.claims {
+		s.change(c, 0, 0, 0)
+	}
+	t.gone = true
+	delete(s.tenants, home)
 	s.give(now)
 }
 
 // Tick takes back what homes neither used nor returned.
 func (s *Slots) Tick(now time.Time) {
-	for id, g := range s.grants {
-		if !g.running && now.Sub(g.given) >= Void {
-			s.drop(id, g)
-		}
+	for s.idle.first != nil && now.Sub(s.idle.first.given) >= Void {
+		s.drop(s.idle.first)
 	}
 	s.give(now)
 	s.recall(now)
+	s.sweep()
 }
 
-// better says whether some other home has a better claim to a free slot than this one.
-func (s *Slots) better(home mexec.NodeID, c *claim) bool {
-	for name, o := range s.homes {
-		if name != home && o.short() > 0 && (c.short() <= 0 || o.held < c.held || o.held == c.held && o.turn < c.turn) {
-			return true
-		}
+// need is what a grant reserves for a job that needs so much.
+func (s *Slots) need(memory int64) int64 {
+	switch {
+	case s.budget == 0:
+		return 0
+	case memory == 0:
+		return min(modest, s.budget/int64(max(1, s.total)))
 	}
-	return false
+	return min(memory, s.budget)
+}
+
+// left is so much or what there is.
+func (s *Slots) left(memory int64) int64 {
+	if s.budget == 0 {
+		return memory
+	}
+	return max(0, min(memory, s.budget-s.reserved))
+}
+
+// fits says whether there is so much memory. Where nothing runs that will ever free any, there is: a job that asks for more than the node
+// has runs alone, and what only waits for its own jobs can't keep these out.
+func (s *Slots) fits(memory int64) bool {
+	return s.budget == 0 || s.reserved+memory <= s.budget || s.counted == 0
+}
+
+// best is the claim that gets the next slot, nil if none does.
+func (s *Slots) best(now time.Time) *claim {
+	if s.short == 0 {
+		return nil
+	}
+	c := s.first(false)
+	if s.fits(s.need(c.memory)) {
+		return c
+	}
+	switch {
+	case !c.passed:
+		c.passed, c.since = true, now.UnixNano()
+	case now.UnixNano()-c.since >= int64(keep):
+		return nil
+	}
+	return s.first(true)
 }
 
 // give hands out free slots until nobody wants one.
 func (s *Slots) give(now time.Time) {
 	for s.Free() > 0 {
-		var home mexec.NodeID
-		var least *claim
-		for name, c := range s.homes {
-			if c.short() <= 0 {
-				continue
-			}
-			if least == nil || c.held < least.held || c.held == least.held && (c.turn < least.turn || c.turn == least.turn && name < home) {
-				home, least = name, c
-			}
-		}
-		if least == nil {
+		c := s.best(now)
+		if c == nil {
 			return
 		}
-		id := s.grant(home, least, now)
-		if i := slices.IndexFunc(s.offers, func(o Offer) bool { return o.Home == home }); i >= 0 {
-			s.offers[i].Grants = append(s.offers[i].Grants, id)
+		g := s.grant(c, s.need(c.memory), now)
+		home := c.tenant.home
+		if i := slices.IndexFunc(s.offers, func(o Offer) bool { return o.Home == home && o.Memory == g.memory }); i >= 0 {
+			s.offers[i].Grants = append(s.offers[i].Grants, g.id)
 		} else {
-			s.offers = append(s.offers, Offer{home, []Grant{id}})
+			s.offers = append(s.offers, Offer{Home: home, Grants: []Grant{g.id}, Memory: g.memory})
 		}
 	}
 }
 
-// onTheWay is how old an idle grant must be before it is recalled: a younger one may not have reached its home yet.
+// onTheWay is how old an idle grant must be before its own home's want of another is a reason to recall it: a younger one may not have reached
+// its home yet. For others' wants it is recalled at once: home uses it or returns it as soon as it arrives.
 const onTheWay = 50 * time.Millisecond
 
-// recall asks for idle grants back while some home wants a slot and none is free.
+// recall asks for idle grants back: the oldest ones, as many as are wanted or were granted beyond what there is.
 func (s *Slots) recall(now time.Time) {
-	short := 0
-	for _, c := range s.homes {
-		short += max(0, c.short())
+	most := s.short + max(0, s.counted-s.total)
+	if s.budget > 0 && s.reserved > s.budget {
+		most = max(most, s.counted)
 	}
-	if short == 0 {
-		return
-	}
-	for id, g := range s.grants {
-		if g.running || g.recalled || now.Sub(g.given) < onTheWay {
+	over := most > s.short
+	for g := s.idle.first; g != nil && most > 0; g = g.after {
+		if g.recalled {
+			most--
 			continue
 		}
+		if age := now.Sub(g.given); age <= 0 || !over && s.short == g.claim.tenant.short && age < onTheWay {
+			continue // what is given just now is told for how long it may lie idle
+		}
+		most--
 		g.recalled = true
-		s.recalls = append(s.recalls, Offer{g.home, []Grant{id}})
+		home := g.claim.tenant.home
+		if i := slices.IndexFunc(s.recalls, func(o Offer) bool { return o.Home == home }); i >= 0 {
+			s.recalls[i].Grants = append(s.recalls[i].Grants, g.id)
+		} else {
+			s.recalls = append(s.recalls, Offer{Home: home, Grants: []Grant{g.id}})
+		}
 	}
 }
 
-func (s *Slots) claim(home mexec.NodeID) *claim {
-	c := s.homes[home]
-	if c == nil {
-		c = &claim{}
-		s.homes[home] = c
-	}
-	return c
-}
-
-func (s *Slots) grant(home mexec.NodeID, c *claim, now time.Time) Grant {
+func (s *Slots) grant(c *claim, memory int64, now time.Time) *grant {
 	s.next++
-	s.turn++
-	c.held++
-	c.turn = s.turn
-	s.counted++
-	s.grants[s.next] = &grant{home: home, claim: c, given: now}
-	return s.next
+	g := &grant{id: s.next, claim: c, given: now, asked: memory}
+	s.grants[g.id] = g
+	s.idle.add(g)
+	s.change(c, 1, 0, c.want)
+	s.served(c)
+	s.reserve(g)
+	return g
 }
 
-func (s *Slots) drop(id Grant, g *grant) {
-	delete(s.grants, id)
+func (s *Slots) served(c *claim) {
+	s.turn++
+	c.turn, c.build.turn, c.build.user.turn, c.passed = s.turn, s.turn, s.turn, false
+}
+
+// reserve counts what a grant has of the memory now.
+func (s *Slots) reserve(g *grant) {
+	s.reserved -= g.memory
+	g.memory = max(g.asked, g.used)
 	if g.lent {
-		g.claim.lent--
+		g.memory = g.used
+	}
+	s.reserved += g.memory
+}
+
+func (s *Slots) drop(g *grant) {
+	delete(s.grants, g.id)
+	s.reserved -= g.memory
+	if !g.running {
+		s.idle.remove(g)
+	}
+	if g.lent {
+		s.change(g.claim, 0, -1, g.claim.want)
 	} else {
-		s.uncount(g)
+		s.change(g.claim, -1, 0, g.claim.want)
 	}
 }
 
-func (s *Slots) uncount(g *grant) {
-	s.counted--
-	g.claim.held--
+// queueOfGrants is a list of grants, oldest first.
+type queueOfGrants struct{ first, last *grant }
+
+func (q *queueOfGrants) add(g *grant) {
+	if g.before = q.last; g.before == nil {
+		q.first = g
+	} else {
+		g.before.after = g
+	}
+	q.last = g
+}
+
+func (q *queueOfGrants) remove(g *grant) {
+	if g.before == nil {
+		q.first = g.after
+	} else {
+		g.before.after = g.after
+	}
+	if g.after == nil {
+		q.last = g.before
+	} else {
+		g.after.before = g.before
+	}
+	g.before, g.after = nil, nil
 }

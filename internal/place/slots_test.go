@@ -11,6 +11,13 @@ import (
 
 var t0 = time.Unix(1_000_000, 0)
 
+// of is a want of so many slots for nobody in particular.
+func of(slots int) []Share { return []Share{{UID: Nobody, Slots: slots}} }
+
+func start(s *Slots, home mexec.NodeID, id Grant) bool {
+	return s.Start(home, id, Nobody, "", 0, t0) == Started
+}
+
 func granted(s *Slots, home mexec.NodeID) []Grant {
 	offers, _ := s.Take()
 	var ids []Grant
@@ -24,7 +31,7 @@ func granted(s *Slots, home mexec.NodeID) []Grant {
 
 func TestNoMoreGrantsThanSlots(t *testing.T) {
 	s := NewSlots(3)
-	s.Want("a", 100, t0)
+	s.Want("a", of(100), t0)
 	if n := len(granted(s, "a")); n != 3 || s.Free() != 0 {
 		t.Errorf("%d grants of 3 slots, %d free", n, s.Free())
 	}
@@ -32,32 +39,32 @@ func TestNoMoreGrantsThanSlots(t *testing.T) {
 
 func TestHomesShareSlotsEvenly(t *testing.T) {
 	s := NewSlots(4)
-	s.Want("greedy", 100, t0)
+	s.Want("greedy", of(100), t0)
 	ids := granted(s, "greedy")
 	for _, id := range ids {
-		s.Start("greedy", id)
+		start(s, "greedy", id)
 	}
-	s.Want("late", 100, t0)
+	s.Want("late", of(100), t0)
 	for _, id := range ids[:2] {
-		if renewed := s.End(id, t0); renewed != 0 {
+		if renewed := s.End(id, t0).Grant; renewed != 0 {
 			t.Errorf("slot went back to the home that holds %d", len(ids))
 		}
 	}
 	if n := len(granted(s, "late")); n != 2 {
 		t.Errorf("the late home got %d of 4 slots", n)
 	}
-	if s.End(ids[2], t0) == 0 {
+	if s.End(ids[2], t0).Grant == 0 {
 		t.Error("at equal shares a home keeps its slot")
 	}
 }
 
 func TestSlotOfAnEndedJobGoesBackUnaskedWhereNobodyWaits(t *testing.T) {
 	s := NewSlots(1)
-	s.Want("a", 1, t0)
+	s.Want("a", of(1), t0)
 	id := granted(s, "a")[0]
-	s.Start("a", id)
-	s.Want("a", 0, t0)
-	if s.End(id, t0) == 0 {
+	start(s, "a", id)
+	s.Want("a", of(0), t0)
+	if s.End(id, t0).Grant == 0 {
 		t.Error("no renewed grant")
 	}
 }
@@ -65,9 +72,9 @@ func TestSlotOfAnEndedJobGoesBackUnaskedWhereNobodyWaits(t *testing.T) {
 // A renewed grant that no message carries was a slot lost for two leases, after each refusal and each caller that was killed.
 func TestSlotOfACancelledJobIsOfferedAgainAtOnce(t *testing.T) {
 	s := NewSlots(1)
-	s.Want("a", 1, t0)
+	s.Want("a", of(1), t0)
 	id := granted(s, "a")[0]
-	s.Start("a", id)
+	start(s, "a", id)
 	s.Cancel(id, t0)
 	if got := granted(s, "a"); len(got) != 1 || got[0] == id {
 		t.Errorf("offered %v after %d was cancelled", got, id)
@@ -77,7 +84,7 @@ func TestSlotOfACancelledJobIsOfferedAgainAtOnce(t *testing.T) {
 func TestWhatOccupiesASlotUnaskedIsCounted(t *testing.T) {
 	s := NewSlots(2)
 	ids := []Grant{s.Occupy("a", t0), s.Occupy("a", t0), s.Occupy("a", t0)}
-	s.Want("a", 2, t0)
+	s.Want("a", of(2), t0)
 	for i, want := range []int{0, 1, 1} { // of three, two slots; then each that ends makes room for one
 		s.Cancel(ids[i], t0)
 		if got := granted(s, "a"); len(got) != want {
@@ -88,29 +95,29 @@ func TestWhatOccupiesASlotUnaskedIsCounted(t *testing.T) {
 
 func TestIdleGrantIsVoidAfterTwoLeases(t *testing.T) {
 	s := NewSlots(1)
-	s.Want("a", 1, t0)
+	s.Want("a", of(1), t0)
 	id := granted(s, "a")[0]
-	s.Want("a", 0, t0)
+	s.Want("a", of(0), t0)
 	s.Tick(t0.Add(Void - 1))
 	if s.Free() != 0 {
 		t.Error("taken back too early")
 	}
 	s.Tick(t0.Add(Void))
-	if s.Free() != 1 || s.Start("a", id) {
+	if s.Free() != 1 || start(s, "a", id) {
 		t.Error("a void grant still holds a slot or starts a job")
 	}
 }
 
 func TestIdleGrantIsRecalledWhenAnotherWaits(t *testing.T) {
 	s := NewSlots(1)
-	s.Want("a", 1, t0)
+	s.Want("a", of(1), t0)
 	id := granted(s, "a")[0]
-	s.Want("b", 1, t0.Add(onTheWay))
+	s.Want("b", of(1), t0.Add(onTheWay))
 	_, recalls := s.Take()
 	if len(recalls) != 1 || recalls[0].Home != "a" || !slices.Equal(recalls[0].Grants, []Grant{id}) {
 		t.Fatalf("recalls %v", recalls)
 	}
-	s.Want("a", 0, t0)
+	s.Want("a", of(0), t0)
 	s.Return("a", []Grant{id}, t0)
 	if len(granted(s, "b")) != 1 {
 		t.Error("b got nothing")
@@ -119,9 +126,9 @@ func TestIdleGrantIsRecalledWhenAnotherWaits(t *testing.T) {
 
 func TestStrangersGrantStartsNothing(t *testing.T) {
 	s := NewSlots(2)
-	s.Want("a", 1, t0)
+	s.Want("a", of(1), t0)
 	id := granted(s, "a")[0]
-	if s.Start("b", id) || s.Start("a", id+1) || !s.Start("a", id) || s.Start("a", id) {
+	if start(s, "b", id) || start(s, "a", id+1) || !start(s, "a", id) || start(s, "a", id) {
 		t.Error("a grant is for its home, and once")
 	}
 	s.Return("a", []Grant{id}, t0)
@@ -132,9 +139,9 @@ func TestStrangersGrantStartsNothing(t *testing.T) {
 
 func TestCoordinatorsSlotGoesToOthers(t *testing.T) {
 	s := NewSlots(1)
-	s.Want("a", 2, t0)
+	s.Want("a", of(2), t0)
 	id := granted(s, "a")[0]
-	s.Start("a", id)
+	start(s, "a", id)
 	s.Lend(id, t0)
 	more := granted(s, "a")
 	if len(more) != 1 {
@@ -149,14 +156,14 @@ func TestCoordinatorsSlotGoesToOthers(t *testing.T) {
 // The want of a home counts its coordinator. Granted for that, the slot would go to and fro with nothing to run.
 func TestLentSlotIsNotGrantedForTheCoordinatorItself(t *testing.T) {
 	s := NewSlots(1)
-	s.Want("a", 1, t0)
+	s.Want("a", of(1), t0)
 	id := granted(s, "a")[0]
-	s.Start("a", id)
+	start(s, "a", id)
 	s.Lend(id, t0)
 	if n := len(granted(s, "a")); n != 0 {
 		t.Errorf("%d grants for a home that wants no more than it has", n)
 	}
-	s.Want("b", 1, t0)
+	s.Want("b", of(1), t0)
 	if n := len(granted(s, "b")); n != 1 {
 		t.Errorf("b got %d of the slot that is lent", n)
 	}
@@ -164,15 +171,15 @@ func TestLentSlotIsNotGrantedForTheCoordinatorItself(t *testing.T) {
 
 func TestGoneHomesJobsHoldTheirSlotsUntilTheyEnd(t *testing.T) {
 	s := NewSlots(2)
-	s.Want("a", 2, t0)
+	s.Want("a", of(2), t0)
 	ids := granted(s, "a")
-	s.Start("a", ids[0])
+	start(s, "a", ids[0])
 	s.Gone("a", t0)
 	if s.Busy() != 1 {
 		t.Errorf("%d busy, want the running one", s.Busy())
 	}
-	s.Want("a", 2, t0)
-	if s.End(ids[0], t0) != 0 {
+	s.Want("a", of(2), t0)
+	if s.End(ids[0], t0).Grant != 0 {
 		t.Error("an old life's job renewed a grant for the new one")
 	}
 	if n := len(granted(s, "a")); n != 2 {
@@ -192,11 +199,11 @@ func TestAnyHistoryKeepsTheBooks(t *testing.T) {
 			now = now.Add(time.Duration(r.IntN(50)) * time.Millisecond)
 			switch r.IntN(8) {
 			case 0, 1:
-				s.Want(home, r.IntN(8), now)
+				s.Want(home, of(r.IntN(8)), now)
 			case 2, 3:
 				for id, h := range idle {
 					delete(idle, id)
-					if s.Start(h, id) {
+					if start(s, h, id) {
 						running[id] = h
 					}
 					break
@@ -204,7 +211,7 @@ func TestAnyHistoryKeepsTheBooks(t *testing.T) {
 			case 4, 5:
 				for id, h := range running {
 					delete(running, id)
-					if n := s.End(id, now); n != 0 {
+					if n := s.End(id, now).Grant; n != 0 {
 						idle[n] = h
 					}
 					break
@@ -229,10 +236,10 @@ func TestAnyHistoryKeepsTheBooks(t *testing.T) {
 				}
 			}
 			held := 0
-			for _, c := range s.homes {
-				held += c.held
-				if c.held < 0 {
-					t.Fatalf("seed %d: a home holds %d", seed, c.held)
+			for _, u := range s.users {
+				held += u.held
+				if u.held < 0 {
+					t.Fatalf("seed %d: a user holds %d", seed, u.held)
 				}
 			}
 			if s.counted > s.total || s.counted != len(s.grants) || held > s.counted {

@@ -289,7 +289,7 @@ type FromWorker struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Hello         *Hello                 `protobuf:"bytes,1,opt,name=hello,proto3" json:"hello,omitempty"` // first note only
 	Beat          *Beat                  `protobuf:"bytes,2,opt,name=beat,proto3" json:"beat,omitempty"`
-	Grant         *Grant                 `protobuf:"bytes,3,opt,name=grant,proto3" json:"grant,omitempty"`
+	Grants        []*Grant               `protobuf:"bytes,3,rep,name=grants,proto3" json:"grants,omitempty"`
 	Recall        []uint64               `protobuf:"varint,4,rep,packed,name=recall,proto3" json:"recall,omitempty"` // idle grants that somebody else waits for
 	Load          *Load                  `protobuf:"bytes,5,opt,name=load,proto3" json:"load,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -340,9 +340,9 @@ func (x *FromWorker) GetBeat() *Beat {
 	return nil
 }
 
-func (x *FromWorker) GetGrant() *Grant {
+func (x *FromWorker) GetGrants() []*Grant {
 	if x != nil {
-		return x.Grant
+		return x.Grants
 	}
 	return nil
 }
@@ -623,7 +623,8 @@ func (x *Share) GetMemory() uint64 {
 type Grant struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ids           []uint64               `protobuf:"varint,1,rep,packed,name=ids,proto3" json:"ids,omitempty"`
-	LeaseMs       uint32                 `protobuf:"varint,2,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
+	LeaseMs       uint32                 `protobuf:"varint,2,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"` // 0: somebody else waits for them, so what isn't used at once goes back
+	Memory        uint64                 `protobuf:"varint,3,opt,name=memory,proto3" json:"memory,omitempty"`                  // bytes that each comes with; 0: that is not counted
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -668,6 +669,13 @@ func (x *Grant) GetIds() []uint64 {
 func (x *Grant) GetLeaseMs() uint32 {
 	if x != nil {
 		return x.LeaseMs
+	}
+	return 0
+}
+
+func (x *Grant) GetMemory() uint64 {
+	if x != nil {
+		return x.Memory
 	}
 	return 0
 }
@@ -1991,6 +1999,7 @@ type End struct {
 	LeaseMs       uint32                 `protobuf:"varint,8,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
 	StdinTaken    uint64                 `protobuf:"varint,9,opt,name=stdin_taken,json=stdinTaken,proto3" json:"stdin_taken,omitempty"`       // bytes of stdin that the job read
 	Positions     []*Position            `protobuf:"bytes,10,rep,name=positions,proto3" json:"positions,omitempty"`                           // of those files that the job has moved in
+	GrantMemory   uint64                 `protobuf:"varint,11,opt,name=grant_memory,json=grantMemory,proto3" json:"grant_memory,omitempty"`   // as Grant.memory
 	WallUs        uint64                 `protobuf:"varint,60,opt,name=wall_us,json=wallUs,proto3" json:"wall_us,omitempty"`                  // from execve to its end
 	PeakKb        uint64                 `protobuf:"varint,61,opt,name=peak_kb,json=peakKb,proto3" json:"peak_kb,omitempty"`                  // memory of its whole process tree at its highest; 0: not known, max_rss_kb is of one process
 	OutOfMemory   bool                   `protobuf:"varint,62,opt,name=out_of_memory,json=outOfMemory,proto3" json:"out_of_memory,omitempty"` // the kernel killed some of it for want of memory
@@ -2098,6 +2107,13 @@ func (x *End) GetPositions() []*Position {
 	return nil
 }
 
+func (x *End) GetGrantMemory() uint64 {
+	if x != nil {
+		return x.GrantMemory
+	}
+	return 0
+}
+
 func (x *End) GetWallUs() uint64 {
 	if x != nil {
 		return x.WallUs
@@ -2128,12 +2144,12 @@ const file_mexec_proto_rawDesc = "" +
 	"\x05hello\x18\x01 \x01(\v2\x0f.mexec.v1.HelloR\x05hello\x12\"\n" +
 	"\x04beat\x18\x02 \x01(\v2\x0e.mexec.v1.BeatR\x04beat\x12\"\n" +
 	"\x04want\x18\x03 \x01(\v2\x0e.mexec.v1.WantR\x04want\x12\x16\n" +
-	"\x06return\x18\x04 \x03(\x04R\x06return\"\xba\x01\n" +
+	"\x06return\x18\x04 \x03(\x04R\x06return\"\xbc\x01\n" +
 	"\n" +
 	"FromWorker\x12%\n" +
 	"\x05hello\x18\x01 \x01(\v2\x0f.mexec.v1.HelloR\x05hello\x12\"\n" +
-	"\x04beat\x18\x02 \x01(\v2\x0e.mexec.v1.BeatR\x04beat\x12%\n" +
-	"\x05grant\x18\x03 \x01(\v2\x0f.mexec.v1.GrantR\x05grant\x12\x16\n" +
+	"\x04beat\x18\x02 \x01(\v2\x0e.mexec.v1.BeatR\x04beat\x12'\n" +
+	"\x06grants\x18\x03 \x03(\v2\x0f.mexec.v1.GrantR\x06grants\x12\x16\n" +
 	"\x06recall\x18\x04 \x03(\x04R\x06recall\x12\"\n" +
 	"\x04load\x18\x05 \x01(\v2\x0e.mexec.v1.LoadR\x04load\"\x80\x01\n" +
 	"\x05Hello\x12\x12\n" +
@@ -2153,10 +2169,11 @@ const file_mexec_proto_rawDesc = "" +
 	"\x03uid\x18\x01 \x01(\rR\x03uid\x12\x14\n" +
 	"\x05build\x18\x02 \x01(\tR\x05build\x12\x14\n" +
 	"\x05slots\x18\x03 \x01(\rR\x05slots\x12\x16\n" +
-	"\x06memory\x18\x04 \x01(\x04R\x06memory\"4\n" +
+	"\x06memory\x18\x04 \x01(\x04R\x06memory\"L\n" +
 	"\x05Grant\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\x04R\x03ids\x12\x19\n" +
-	"\blease_ms\x18\x02 \x01(\rR\aleaseMs\"\xb6\x01\n" +
+	"\blease_ms\x18\x02 \x01(\rR\aleaseMs\x12\x16\n" +
+	"\x06memory\x18\x03 \x01(\x04R\x06memory\"\xb6\x01\n" +
 	"\x04Load\x12\x14\n" +
 	"\x05slots\x18\x01 \x01(\rR\x05slots\x12\x12\n" +
 	"\x04busy\x18\x02 \x01(\rR\x04busy\x12\x1d\n" +
@@ -2305,7 +2322,7 @@ const file_mexec_proto_rawDesc = "" +
 	"\n" +
 	"FILE_ALIKE\x10\f\x12\n" +
 	"\n" +
-	"\x06MEMORY\x10\r\"\xf3\x02\n" +
+	"\x06MEMORY\x10\r\"\x96\x03\n" +
 	"\x03End\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x16\n" +
 	"\x06signal\x18\x02 \x01(\rR\x06signal\x12\x12\n" +
@@ -2319,7 +2336,8 @@ const file_mexec_proto_rawDesc = "" +
 	"\vstdin_taken\x18\t \x01(\x04R\n" +
 	"stdinTaken\x120\n" +
 	"\tpositions\x18\n" +
-	" \x03(\v2\x12.mexec.v1.PositionR\tpositions\x12\x17\n" +
+	" \x03(\v2\x12.mexec.v1.PositionR\tpositions\x12!\n" +
+	"\fgrant_memory\x18\v \x01(\x04R\vgrantMemory\x12\x17\n" +
 	"\awall_us\x18< \x01(\x04R\x06wallUs\x12\x17\n" +
 	"\apeak_kb\x18= \x01(\x04R\x06peakKb\x12\"\n" +
 	"\rout_of_memory\x18> \x01(\bR\voutOfMemory*`\n" +
@@ -2388,7 +2406,7 @@ var file_mexec_proto_depIdxs = []int32{
 	7,  // 2: mexec.v1.FromHome.want:type_name -> mexec.v1.Want
 	5,  // 3: mexec.v1.FromWorker.hello:type_name -> mexec.v1.Hello
 	6,  // 4: mexec.v1.FromWorker.beat:type_name -> mexec.v1.Beat
-	9,  // 5: mexec.v1.FromWorker.grant:type_name -> mexec.v1.Grant
+	9,  // 5: mexec.v1.FromWorker.grants:type_name -> mexec.v1.Grant
 	10, // 6: mexec.v1.FromWorker.load:type_name -> mexec.v1.Load
 	8,  // 7: mexec.v1.Want.shares:type_name -> mexec.v1.Share
 	13, // 8: mexec.v1.Up.start:type_name -> mexec.v1.Start
