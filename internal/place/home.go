@@ -292,8 +292,8 @@ func (h *Home) Tick(now time.Time) {
 		}
 		n.stakes = slices.DeleteFunc(n.stakes, func(s stake) bool { return s.running == 0 && s.told == 0 })
 		for i := range n.stakes {
-			if s := &n.stakes[i]; s.waiting == 0 && s.told > s.running+len(n.idle) {
-				h.tell(n, s, s.running+len(n.idle), 0)
+			if s := &n.stakes[i]; s.waiting == 0 && s.told > s.running {
+				h.tell(n, s, s.running, 0)
 			}
 		}
 		n.active = n.running+len(n.idle)+len(n.stakes)+len(n.refuses)+len(n.early) > 0

@@ -46,7 +46,7 @@ func (h *Home) best(j *job, now time.Time) (best *node, grant int) {
 		if i == 0 && len(h.me.idle) > 0 {
 			n = h.me
 		} else if n == h.me {
-			n = h.idles[0]
+			n = h.idles[len(h.idles)-1]
 		}
 		g, cost, _ := h.suits(n, j, now)
 		if g >= 0 && (best == nil || cost < least || cost == least && n.used() < best.used()) {

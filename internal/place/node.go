@@ -182,16 +182,20 @@ func (h *Home) giveBack(n *node, due func(idleGrant) bool) {
 	h.idle -= len(ids)
 	h.noIdle(n)
 	for i := range n.stakes {
-		if s := &n.stakes[i]; s.told > s.running+len(n.idle) { // what waits can't use it
-			h.tell(n, s, s.running+len(n.idle), 0)
-		}
+		n.stakes[i].told = min(n.stakes[i].told, n.stakes[i].running) // what waits can't use it
 	}
+	h.mark(n) // be it as before: what comes unwanted was given for a want that we no longer know of
 	h.todo.Returns = append(h.todo.Returns, Return{n.Name, ids})
 }
 
 // tell sets what a node is to be told to want for a share.
 func (h *Home) tell(n *node, s *stake, slots int, memory int64) {
 	s.told, s.memory = slots, memory
+	h.mark(n)
+}
+
+// mark has a node told what is wanted of it.
+func (h *Home) mark(n *node) {
 	h.wake(n)
 	if !n.dirty {
 		n.dirty = true

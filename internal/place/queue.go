@@ -274,7 +274,7 @@ func (h *Home) forget(now time.Time) {
 		}
 	}
 	for k, s := range h.shares {
-		if s.waiting+s.running > 0 {
+		if s.waiting+s.running > 0 || s.left.IsZero() {
 			s.left = now
 		} else if now.Sub(s.left) > 2*forget {
 			delete(h.shares, k)
