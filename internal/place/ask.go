@@ -36,7 +36,7 @@ func (h *Home) ask(q *queue, now time.Time) {
 			need -= asked
 		}
 		if k := min(need, h.me.free()-asked); k > 0 {
-			h.raise(h.me, q, k+asked)
+			h.raise(h.me, q, k+asked, now)
 			need -= k
 		}
 	}
@@ -98,7 +98,7 @@ func (h *Home) cover(q *queue, jobs int, now time.Time) bool {
 	each := (need + len(free)) / max(1, len(free))
 	for i := range free {
 		if k := min(each, free[i].k, need, jobs); k > 0 {
-			h.raise(free[i].n, q, k+h.underway(free[i].n, q))
+			h.raise(free[i].n, q, k+h.underway(free[i].n, q), now)
 			need -= k
 		}
 	}
@@ -139,7 +139,7 @@ func (h *Home) everybody(q *queue, now time.Time) {
 		q.sought = q.quota * open
 		for _, n := range q.set.members {
 			if h.opens(n, q, now) {
-				h.raise(n, q, min(q.quota, max(1, n.Slots)))
+				h.raise(n, q, min(q.quota, max(1, n.Slots)), now)
 			}
 		}
 		return
@@ -147,19 +147,33 @@ func (h *Home) everybody(q *queue, now time.Time) {
 }
 
 // opens says whether a node may get a job of a queue.
-func (h *Home) opens(n *node, q *queue, now time.Time) bool {
-	if q.odd == 0 && len(n.refuses) == 0 || len(q.jobs) > few {
-		return h.open(n, q.jobs[0], now)
+func (h *Home) opens(n *node, q *queue, now time.Time) bool { return h.foremost(n, q, now) != nil }
+
+// foremost is a job of a queue that a node may get, the first if it may have that. Of a long queue only some are looked at.
+func (h *Home) foremost(n *node, q *queue, now time.Time) *job {
+	for _, j := range q.jobs[:min(len(q.jobs), few)] {
+		if h.open(n, j, now) {
+			return j
+		}
+		if q.odd == 0 && len(n.refuses) == 0 && !h.up(n, now) {
+			return nil
+		}
 	}
-	return slices.ContainsFunc(q.jobs, func(j *job) bool { return h.open(n, j, now) })
+	return nil
 }
 
 // raise tells a node to want so many slots more for a queue than it has, if it was not told so already.
-func (h *Home) raise(n *node, q *queue, more int) {
-	s := n.stake(q.share)
-	first := q.jobs[0]
-	if slots := s.running + len(n.idle) + more; slots > s.told || first.strict && first.Need() > s.memory {
-		h.tell(n, s, max(slots, s.told), first.Need())
+func (h *Home) raise(n *node, q *queue, more int, now time.Time) {
+	j := h.foremost(n, q, now)
+	if j == nil {
+		return
+	}
+	s, memory := n.stake(q.share), j.Need()
+	if n.Memory > 0 {
+		memory = min(memory, n.Memory)
+	}
+	if slots := s.running + len(n.idle) + more; slots > s.told || j.strict && memory > s.memory {
+		h.tell(n, s, max(slots, s.told), memory)
 		q.share.asked = true
 	}
 }

@@ -279,10 +279,10 @@ func (c *simCluster) idle(long time.Duration) {
 			n := h.home.nodes[w.name]
 			for _, j := range h.jobs {
 				in := h.home.jobs[j.ID]
-				if j.sent != "" || c.now.Sub(j.waiting) < long || in == nil || !in.queue.at(n, h.home) || !h.home.open(n, in, c.now) {
+				if j.sent != "" || c.now.Sub(j.waiting) < long || in == nil || c.now.Sub(n.until) < long || !in.queue.at(n, h.home) || !h.home.open(n, in, c.now) {
 					continue
 				}
-				if w.slots.Memory() == 0 || w.slots.Reserved()+in.Need() <= w.slots.Memory() {
+				if w.slots.Memory() == 0 || w.slots.Reserved()+w.slots.need(in.Need()) <= w.slots.Memory() {
 					c.t.Fatalf("%v: %s has %d free slots since %v; job %d of %s waits since %v: %+v %+v", c.now.Sub(t0), w.name, w.slots.Free(),
 						w.free.Sub(t0), j.ID, h.name, j.waiting.Sub(t0), in, n)
 				}

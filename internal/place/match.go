@@ -159,7 +159,7 @@ func (h *Home) start(j *job, n *node, grant int, now time.Time) {
 	h.on(j, n, now)
 	h.leave(j)
 	if q.wide && len(q.jobs) > 0 {
-		h.raise(n, q, min(q.quota, max(1, n.Slots)))
+		h.raise(n, q, min(q.quota, max(1, n.Slots)), now)
 	} else if q.sought > 0 {
 		q.sought--
 	}

@@ -169,9 +169,11 @@ func (h *Home) unused(n *node, now time.Time) {
 // giveBack returns the idle grants of a node that are due. The lowered want goes first, so that they don't come back.
 func (h *Home) giveBack(n *node, due func(idleGrant) bool) {
 	var ids []Grant
+	memory := int64(0)
 	n.idle = slices.DeleteFunc(n.idle, func(g idleGrant) bool {
 		if due(g) {
 			ids = append(ids, g.id)
+			memory = max(memory, g.memory)
 			return true
 		}
 		return false
@@ -182,7 +184,12 @@ func (h *Home) giveBack(n *node, due func(idleGrant) bool) {
 	h.idle -= len(ids)
 	h.noIdle(n)
 	for i := range n.stakes {
-		n.stakes[i].told = min(n.stakes[i].told, n.stakes[i].running) // what waits can't use it
+		s := &n.stakes[i] // what waits can't use it, be it that it waits for more memory
+		if s.waiting == 0 || memory == 0 || s.memory <= memory {
+			s.told = min(s.told, s.running)
+		} else {
+			s.told = min(s.told, s.running+1)
+		}
 	}
 	h.mark(n) // be it as before: what comes unwanted was given for a want that we no longer know of
 	h.todo.Returns = append(h.todo.Returns, Return{n.Name, ids})
