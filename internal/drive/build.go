@@ -186,7 +186,7 @@ func (b *build) slots() int {
 		if n.State == mexec.Self {
 			self = n.Slots
 		}
-		if (n.State == mexec.Up || n.State == mexec.Self) && wish.Match(n.Number, n.Name) {
+		if (n.State == mexec.Up || n.State == mexec.Self) && wish.Match(&n) {
 			total += n.Slots
 		}
 	}

@@ -184,57 +184,6 @@ func TestWithdrawnJobStartsNowhere(t *testing.T) {
 	}
 }
 
-func TestNodesWish(t *testing.T) {
-	for _, c := range []struct {
-		wish    string
-		in, out []string // number:name
-	}{
-		{"", []string{"1:a", "99:zz"}, nil},
-		{"1-3,5,8-11", []string{"1:a", "3:a", "5:a", "11:a"}, []string{"4:a", "7:a", "12:a"}},
-		{"node[8-11],n2", []string{"1:node8", "1:node11", "1:n2"}, []string{"8:x", "1:node7", "1:node08", "2:n", "1:node"}},
-		{"r[01-12]-a 4", []string{"9:r01-a", "9:r12-a", "4:q"}, []string{"9:r1-a", "9:r13-a", "9:r01-b"}},
-		{"h[1,3-4]", []string{"7:h1", "7:h4"}, []string{"7:h2"}},
-		{" , 2 ,", []string{"2:x"}, []string{"1:x"}},
-	} {
-		n, err := ParseNodes(c.wish)
-		if err != nil {
-			t.Errorf("%q: %v", c.wish, err)
-			continue
-		}
-		match := func(s string) bool {
-			num, name, _ := strings.Cut(s, ":")
-			k, _ := parseNumber(num)
-			return n.Match(k, mexec.NodeID(name))
-		}
-		for _, s := range c.in {
-			if !match(s) {
-				t.Errorf("%q does not match %s", c.wish, s)
-			}
-		}
-		for _, s := range c.out {
-			if match(s) {
-				t.Errorf("%q matches %s", c.wish, s)
-			}
-		}
-	}
-	for _, bad := range []string{"3-1", "1-", "-3", "1--2", "node[", "node[]", "node[a]", "node]1[", "n[1][2]", "99999999999", "1x", "label:gpu", "n[2-1]"} {
-		if _, err := ParseNodes(bad); err == nil {
-			t.Errorf("%q was taken", bad)
-		} else if strings.Contains(err.Error(), "\n") {
-			t.Errorf("%q: more than a line: %v", bad, err)
-		}
-	}
-}
-
-func FuzzParseNodes(f *testing.F) {
-	f.Add("1-3,node[5-8],x")
-	f.Fuzz(func(t *testing.T, s string) {
-		if n, err := ParseNodes(s); err == nil {
-			n.Match(3, "node3")
-		}
-	})
-}
-
 func BenchmarkSubmitAndEnd(b *testing.B) {
 	h := three()
 	h.Granted("n1", Offer{Grants: []Grant{1}, Lease: time.Hour}, t0)

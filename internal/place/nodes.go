@@ -1,6 +1,7 @@
 package place
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -8,20 +9,33 @@ import (
 	"mexec"
 )
 
-// Nodes is a wish as the NODES variable states it: numbers, ranges, names and ranges of names, such as 1-3,5,node[8-11].
+// Nodes is a wish as the NODES variable states it: a list of items, of which a node must meet one:
+//
+//	3  1-8  node7  node[8-11]   numbers, ranges, names and ranges of names
+//	label:gpu                   nodes that have this label
+//	arch:arm64                  nodes of this architecture, by any of its usual names
+//	label:gpu+arch:arm64        nodes that meet all that stands between the +
+//
 // The zero value is no wish: any node will do.
 type Nodes struct {
 	text  string
-	spans []span
+	items []item
 }
 
-// span is a range of node numbers, or of numbers between a prefix and a suffix of a name.
+// item is met by a node that meets all of its terms; a term by one that is in any of its spans.
+type (
+	item []term
+	term []span
+)
+
+// span is a range of node numbers, or of numbers between a prefix and a suffix of a name; a name; a label; or an architecture.
 type span struct {
 	lo, hi         int
 	number         bool // of node numbers
 	prefix, suffix string
 	width          int    // digits of a zero-padded range
 	name           string // a plain name
+	label, arch    string
 }
 
 const maxNode = 1 << 20
@@ -29,12 +43,16 @@ const maxNode = 1 << 20
 // ParseNodes reads a NODES list. Items are separated by commas or blanks; empty items are nothing.
 func ParseNodes(s string) (Nodes, error) {
 	n := Nodes{text: s}
-	for _, item := range splitItems(s) {
-		spans, err := parseItem(item)
-		if err != nil {
-			return Nodes{}, fmt.Errorf("NODES %q: %w", s, err)
+	for _, one := range splitItems(s) {
+		var it item
+		for part := range strings.SplitSeq(one, "+") { // no name, number or label has one
+			t, err := parseTerm(part)
+			if err != nil {
+				return Nodes{}, fmt.Errorf("NODES %q: %w", s, err)
+			}
+			it = append(it, t)
 		}
-		n.spans = append(n.spans, spans...)
+		n.items = append(n.items, it)
 	}
 	return n, nil
 }
@@ -53,37 +71,80 @@ func splitItems(s string) []string {
 	})
 }
 
-func parseItem(item string) ([]span, error) {
-	if c := item[0]; c >= '0' && c <= '9' {
-		lo, hi, _, err := parseRange(item)
+func parseTerm(s string) (term, error) {
+	if s == "" {
+		return nil, errors.New("nothing before or behind a +")
+	}
+	if c := s[0]; c >= '0' && c <= '9' {
+		lo, hi, _, err := parseRange(s)
 		if err != nil {
 			return nil, err
 		}
-		return []span{{lo: lo, hi: hi, number: true}}, nil
+		return term{{lo: lo, hi: hi, number: true}}, nil
 	}
-	if c := item[0] | 0x20; (c < 'a' || c > 'z') && c < 0x80 {
-		return nil, fmt.Errorf("%q is no number, range, name or name[range]", item)
+	if kind, what, ok := strings.Cut(s, ":"); ok {
+		return parseTrait(s, kind, what)
 	}
-	open := strings.IndexByte(item, '[')
+	if c := s[0] | 0x20; (c < 'a' || c > 'z') && c < 0x80 {
+		return nil, fmt.Errorf("%q is no %s", s, known)
+	}
+	open := strings.IndexByte(s, '[')
 	if open < 0 {
-		if strings.ContainsAny(item, "]:*?/") {
-			return nil, fmt.Errorf("%q is no number, range, name or name[range]", item)
+		if strings.ContainsAny(s, "]*?/") {
+			return nil, fmt.Errorf("%q is no %s", s, known)
 		}
-		return []span{{name: item}}, nil
+		return term{{name: s}}, nil
 	}
-	end := strings.IndexByte(item, ']')
-	if end < open+2 || strings.ContainsAny(item[end+1:], "[]") || strings.Contains(item[open+1:end], "[") {
-		return nil, fmt.Errorf("%q: want name[1-8]", item)
+	end := strings.IndexByte(s, ']')
+	if end < open+2 || strings.ContainsAny(s[end+1:], "[]") || strings.Contains(s[open+1:end], "[") {
+		return nil, fmt.Errorf("%q: want name[1-8]", s)
 	}
-	var spans []span
-	for part := range strings.SplitSeq(item[open+1:end], ",") {
+	var spans term
+	for part := range strings.SplitSeq(s[open+1:end], ",") {
 		lo, hi, width, err := parseRange(part)
 		if err != nil {
-			return nil, fmt.Errorf("%q: %w", item, err)
+			return nil, fmt.Errorf("%q: %w", s, err)
 		}
-		spans = append(spans, span{lo: lo, hi: hi, prefix: item[:open], suffix: item[end+1:], width: width})
+		spans = append(spans, span{lo: lo, hi: hi, prefix: s[:open], suffix: s[end+1:], width: width})
 	}
 	return spans, nil
+}
+
+// known is what an item can be.
+const known = "number, range, name, name[range], label:NAME or arch:NAME"
+
+// parseTrait reads what names nodes by what they are.
+func parseTrait(s, kind, what string) (term, error) {
+	switch kind {
+	case "label":
+		if err := mexec.CheckLabel(what); err != nil {
+			return nil, err
+		}
+		return term{{label: what}}, nil
+	case "arch":
+		if what == "" || strings.ContainsAny(what, ":[]*?/") {
+			return nil, fmt.Errorf("%q: want arch:NAME, such as arch:x86_64 or arch:arm64", s)
+		}
+		return term{{arch: commonArch(what)}}, nil
+	}
+	return nil, fmt.Errorf("%q is no %s", s, known)
+}
+
+// commonArch is one name for an architecture that has several: the kernel's is what nodes tell, Go's and Debian's are what people type.
+func commonArch(name string) string {
+	switch name = strings.ToLower(name); name {
+	case "amd64", "x64":
+		return "x86_64"
+	case "arm64":
+		return "aarch64"
+	case "386", "i386", "i486", "i586", "x86":
+		return "i686"
+	case "ppc64el":
+		return "ppc64le"
+	case "armhf", "armv8l":
+		return "armv7l"
+	}
+	return name
 }
 
 // parseRange reads "5" or "8-11"; width is the number of digits where the first one is a padding zero, else 0.
@@ -116,25 +177,48 @@ func parseNumber(s string) (int, error) {
 }
 
 // Any says that there is no wish.
-func (n Nodes) Any() bool { return len(n.spans) == 0 }
+func (n Nodes) Any() bool { return len(n.items) == 0 }
 
 func (n Nodes) String() string { return n.text }
 
-// Match says whether the wish includes the node of this number and name.
-func (n Nodes) Match(number int, name mexec.NodeID) bool {
+// Match says whether the wish includes a node. It is asked for each node and command, and so takes no copy and makes nothing.
+func (n Nodes) Match(node *mexec.Node) bool {
 	if n.Any() {
 		return true
 	}
-	for _, s := range n.spans {
-		if s.match(number, string(name)) {
+	for _, it := range n.items {
+		if it.match(node) {
 			return true
 		}
 	}
 	return false
 }
 
-func (s span) match(number int, name string) bool {
+func (it item) match(node *mexec.Node) bool {
+	for _, t := range it {
+		if !t.match(node) {
+			return false
+		}
+	}
+	return true
+}
+
+func (t term) match(node *mexec.Node) bool {
+	for i := range t {
+		if t[i].match(node) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *span) match(node *mexec.Node) bool {
+	number, name := node.Number, string(node.Name)
 	switch {
+	case s.label != "":
+		return node.Labelled(s.label)
+	case s.arch != "":
+		return commonArch(node.Arch) == s.arch
 	case s.number:
 		return s.lo <= number && number <= s.hi
 	case s.name != "":

@@ -17,7 +17,7 @@ func (h *Home) Room(wish Nodes, uid uint32, busy int, now time.Time) int {
 	room, none := 0, true
 	for _, n := range h.all {
 		mine := n == h.me
-		if !wish.Match(n.Number, n.Name) || !mine && (n.State != mexec.Up || now.Before(n.until)) {
+		if !wish.Match(&n.Node) || !mine && (n.State != mexec.Up || now.Before(n.until)) {
 			continue
 		}
 		none = false

@@ -48,7 +48,7 @@ func (h *Home) set(wish Nodes) *set {
 	return s
 }
 
-func (s *set) names(n *node) bool { return s.wish.Match(n.Number, n.Name) }
+func (s *set) names(n *node) bool { return s.wish.Match(&n.Node) }
 
 func (s *set) add(n, me *node) {
 	if s.names(n) {

@@ -80,7 +80,7 @@ func TestAWishFindsItsNodeAmongMany(t *testing.T) {
 		w := wants(h.Take())
 		delete(w, "n1")
 		for id := range w {
-			if !nodes(t, wish).Match(h.nodes[id].Number, id) {
+			if !nodes(t, wish).Match(&h.nodes[id].Node) {
 				t.Errorf("NODES=%s asks %s", wish, id)
 			}
 		}
