@@ -61,7 +61,6 @@ type Cluster struct {
 	log     *slog.Logger
 	rumours *rumours
 	list    *memberlist.Memberlist
-	meta    []byte
 	name    string // memberlist's, for this run
 	port    int
 	changed chan struct{}
@@ -70,9 +69,10 @@ type Cluster struct {
 
 	mu     sync.Mutex
 	view   *view
+	meta   []byte // our facts, as memberlist tells them
 	closed bool
 
-	leaving sync.Mutex // Leave and Close: memberlist panics if the one comes during or after the other
+	leaving sync.Mutex // Leave, Close and Drain: memberlist panics if the one comes during or after the other
 }
 
 // Start opens the gossip and returns; joining the others goes on behind. ctx bounds the start only.
@@ -218,6 +218,34 @@ func (c *Cluster) tell() {
 }
 
 const leaveTimeout = 3 * time.Second
+
+// Drain tells all members that this node takes no more jobs of others, and why, or that it does again. It returns when the others are being told.
+func (c *Cluster) Drain(draining bool, why string) error {
+	c.mu.Lock()
+	facts := c.view.self.facts
+	facts.Draining, facts.Why = draining, why
+	meta, err := encodeFacts(facts)
+	if err != nil { // no room for the words: that it drains matters more
+		facts.Why = ""
+		meta, err = encodeFacts(facts)
+	}
+	if err == nil {
+		c.view.self.facts, c.meta = facts, meta
+	}
+	c.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	c.leaving.Lock() // memberlist must not be gone
+	defer c.leaving.Unlock()
+	if c.isClosed() {
+		return errors.New("drain: the cluster is closed")
+	}
+	return c.list.UpdateNode(drainTimeout)
+}
+
+// drainTimeout is for memberlist to pass the news on to its first members.
+const drainTimeout = 3 * time.Second
 
 // Leave tells the others that this node goes, so that they need not find out. Close is still to be called.
 func (c *Cluster) Leave(ctx context.Context) error {

@@ -466,3 +466,43 @@ func TestABadConfigurationIsOneClearError(t *testing.T) {
 		}
 	}
 }
+
+func TestThatANodeDrainsIsKnownToAllWithinASecondOrSo(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, f *fleet) {
+		f.start(1, 32)
+		f.agree(30*time.Second, numbers(1, 32))
+		known := func(draining bool, why string) func() bool {
+			return func() bool {
+				for i := range f.nodes {
+					for _, m := range f.nodes[i].Members() {
+						if m.Number == 7 && (m.Draining != draining || m.Why != why) {
+							return false
+						}
+					}
+				}
+				return true
+			}
+		}
+		for _, c := range []struct {
+			draining bool
+			why      string
+		}{{true, "a new disk"}, {true, "a new fan"}, {false, ""}} {
+			if err := f.nodes[7].Drain(c.draining, c.why); err != nil {
+				t.Fatal(err)
+			}
+			took := await(t, 3*time.Second, fmt.Sprintf("all 32 know %v", c), known(c.draining, c.why))
+			t.Logf("%+v: after %v", c, took)
+		}
+		// Who comes later is told, too.
+		if err := f.nodes[7].Drain(true, "again"); err != nil {
+			t.Fatal(err)
+		}
+		f.start(33, 33)
+		f.agree(30*time.Second, numbers(1, 33))
+		await(t, 3*time.Second, "the new one knows", known(true, "again"))
+		if err := f.nodes[7].Drain(true, strings.Repeat("x", 600)); err != nil {
+			t.Fatal(err)
+		}
+		await(t, 3*time.Second, "a reason without room is left out", known(true, ""))
+	})
+}

@@ -80,7 +80,12 @@ func (d delegate) NotifyMsg(b []byte) {
 	d.view.window.merge(now, reports)
 }
 
-func (d delegate) NodeMeta(int) []byte               { return d.meta }
+func (d delegate) NodeMeta(int) []byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.meta
+}
+
 func (d delegate) GetBroadcasts(int, int) [][]byte   { return nil }
 func (d delegate) LocalState(bool) []byte            { return nil }
 func (d delegate) MergeRemoteState(_ []byte, _ bool) {}

@@ -13,8 +13,8 @@ import (
 	"mexec"
 )
 
-// Facts are what a node says about itself once, when it joins. They never change while its daemon lives: what changes
-// is Load, and takes another way (window.go).
+// Facts are what a node says about itself once, when it joins. While its daemon lives only a person changes them, seldom: by Drain. What
+// changes by itself is Load, and takes another way (window.go).
 type Facts struct {
 	Number  int          // from 1; NODES uses it
 	Name    mexec.NodeID // the name in the node's certificate
@@ -23,6 +23,10 @@ type Facts struct {
 	Version string
 	Arch    string
 	Boot    string // boot id of its kernel
+	Labels  string // with commas between
+
+	Draining bool   // it takes no more jobs of others
+	Why      string // it drains, in a person's words
 }
 
 // factsLimit is memberlist's own limit for what travels with a member (MetaMaxSize, a constant there).
@@ -34,6 +38,10 @@ const factsFormat = 1
 //
 //	u8 format = 1 · uvarint number · uvarint slots · name · link · version · arch · boot
 //
+// and, where any of these says something,
+//
+//	labels · uvarint draining (0 or 1) · why
+//
 // where a string is its length as a uvarint and then its bytes. New fields are appended: a reader takes what it knows.
 // Protobuf would be no shorter, and would put a generated package between two functions.
 func encodeFacts(f Facts) ([]byte, error) {
@@ -44,13 +52,29 @@ func encodeFacts(f Facts) ([]byte, error) {
 	b = binary.AppendUvarint(b, uint64(f.Number))
 	b = binary.AppendUvarint(b, uint64(f.Slots))
 	for _, s := range []string{string(f.Name), f.Link, f.Version, f.Arch, f.Boot} {
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		b = append(b, s...)
+		b = appendText(b, s)
+	}
+	if f.Labels != "" || f.Draining || f.Why != "" {
+		b = appendText(b, f.Labels)
+		b = binary.AppendUvarint(b, uint64(number(f.Draining)))
+		b = appendText(b, f.Why)
 	}
 	if len(b) > factsLimit {
 		return nil, fmt.Errorf("encode facts: %d bytes, at most %d travel with a member", len(b), factsLimit)
 	}
 	return b, nil
+}
+
+func appendText(b []byte, s string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
+}
+
+func number(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 func decodeFacts(b []byte) (Facts, error) {
@@ -60,26 +84,50 @@ func decodeFacts(b []byte) (Facts, error) {
 	if b[0] != factsFormat {
 		return Facts{}, fmt.Errorf("decode facts: format %d is not known", b[0])
 	}
-	b = b[1:]
-	var f Facts
-	for _, n := range []*int{&f.Number, &f.Slots} {
-		v, used := binary.Uvarint(b)
-		if used <= 0 || v > math.MaxInt32 {
-			return Facts{}, errors.New("decode facts: cut short or too large")
-		}
-		*n, b = int(v), b[used:]
-	}
+	r := reader{rest: b[1:]}
+	f := Facts{Number: r.number(), Slots: r.number()}
 	for _, s := range []*string{(*string)(&f.Name), &f.Link, &f.Version, &f.Arch, &f.Boot} {
-		n, used := binary.Uvarint(b)
-		if used <= 0 || n > uint64(len(b)-used) {
-			return Facts{}, errors.New("decode facts: cut short")
-		}
-		*s, b = string(b[used:used+int(n)]), b[used+int(n):]
+		*s = r.text()
+	}
+	if len(r.rest) > 0 {
+		f.Labels = r.text()
+		f.Draining = r.number() != 0
+		f.Why = r.text()
+	}
+	if r.short {
+		return Facts{}, errors.New("decode facts: cut short or too large")
 	}
 	if err := f.check(); err != nil {
 		return Facts{}, fmt.Errorf("decode facts: %w", err)
 	}
 	return f, nil
+}
+
+// reader takes one field after the other. Once one is cut short all are empty.
+type reader struct {
+	rest  []byte
+	short bool
+}
+
+func (r *reader) number() int {
+	v, used := binary.Uvarint(r.rest)
+	if r.short || used <= 0 || v > math.MaxInt32 {
+		r.short = true
+		return 0
+	}
+	r.rest = r.rest[used:]
+	return int(v)
+}
+
+func (r *reader) text() string {
+	n := r.number()
+	if r.short || n > len(r.rest) {
+		r.short = true
+		return ""
+	}
+	s := string(r.rest[:n])
+	r.rest = r.rest[n:]
+	return s
 }
 
 // check refuses what could not be shown, named in NODES or told apart from another node's facts.
@@ -94,7 +142,7 @@ func (f Facts) check() error {
 	case strings.ContainsRune(string(f.Name), '#'):
 		return fmt.Errorf("node name %q has a #", f.Name)
 	}
-	for _, s := range []string{string(f.Name), f.Link, f.Version, f.Arch, f.Boot} {
+	for _, s := range []string{string(f.Name), f.Link, f.Version, f.Arch, f.Boot, f.Labels, f.Why} {
 		if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
 			return fmt.Errorf("%q is no text", s)
 		}

@@ -12,15 +12,19 @@ func TestFactsTravelUnchangedAndTheirBytesNeverChange(t *testing.T) {
 	if factsLimit != memberlist.MetaMaxSize {
 		t.Errorf("memberlist's limit is %d", memberlist.MetaMaxSize)
 	}
-	want := Facts{300, "node7", "10.1.2.7:7946", 16, "0.1.0", "x86_64", "5d1c7c3e-0b0e-4b57-9d7a-0c6d5b8b6f11"}
-	b, err := encodeFacts(want)
-	if err != nil {
-		t.Fatal(err)
+	want := Facts{Number: 300, Name: "node7", Link: "10.1.2.7:7946", Slots: 16, Version: "0.1.0", Arch: "x86_64", Boot: "5d1c7c3e-0b0e-4b57-9d7a-0c6d5b8b6f11"}
+	for _, file := range []string{"facts.golden", "facts-labels.golden"} {
+		b, err := encodeFacts(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, file, b)
+		if got, err := decodeFacts(b); err != nil || got != want {
+			t.Errorf("got %+v, %v", got, err)
+		}
+		want.Labels, want.Draining, want.Why = "gpu,ssd", true, "a new disk"
 	}
-	golden(t, "facts.golden", b)
-	if got, err := decodeFacts(b); err != nil || got != want {
-		t.Errorf("got %+v, %v", got, err)
-	}
+	b, _ := encodeFacts(want)
 	if got, err := decodeFacts(append(slices.Clone(b), "a field of a later version"...)); err != nil || got != want {
 		t.Errorf("with a later field: got %+v, %v", got, err)
 	}
@@ -30,6 +34,7 @@ func TestFactsThatCouldNotBeShownAreRefused(t *testing.T) {
 	for _, bad := range []Facts{
 		{Number: 0, Name: "a"}, {Number: -1, Name: "a"}, {Number: 1 << 40, Name: "a"}, {Number: 1}, {Number: 1, Name: "a", Slots: -1},
 		{Number: 1, Name: "a#b"}, {Number: 1, Name: "a\x1b[2J"}, {Number: 1, Name: "a", Arch: "\xff"},
+		{Number: 1, Name: "a", Labels: "\a"}, {Number: 1, Name: "a", Why: "a\nb"},
 		{Number: 1, Name: "a", Link: strings.Repeat("x", 600)},
 	} {
 		if b, err := encodeFacts(bad); err == nil {
@@ -46,7 +51,7 @@ func TestFactsThatCouldNotBeShownAreRefused(t *testing.T) {
 }
 
 func FuzzFacts(f *testing.F) {
-	b, _ := encodeFacts(Facts{300, "node7", "10.1.2.7:7946", 16, "0.1.0", "x86_64", "b"})
+	b, _ := encodeFacts(Facts{Number: 300, Name: "node7", Link: "10.1.2.7:7946", Slots: 16, Version: "0.1.0", Arch: "x86_64", Boot: "b", Labels: "gpu"})
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		facts, err := decodeFacts(b)

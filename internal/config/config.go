@@ -30,6 +30,7 @@ type Config struct {
 	Socket    string
 	State     string
 	Slots     int // 0: as many as CPUs that the daemon may use
+	Labels    []string
 	Allow     []Net
 	Join      []string
 	KeepAlive time.Duration

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"mexec"
 )
 
 type kind int
@@ -70,6 +73,11 @@ var settings = []setting{
 		meaning: "commands that may run here at once; 0: as many as CPUs that the daemon may use",
 		set:     slots,
 		get:     func(c *Config) []string { return []string{strconv.Itoa(c.Slots)} },
+	}, {
+		name: "labels", list: true, shown: "none",
+		meaning: "what this node is or has, as NODES=label:gpu asks for it",
+		set:     labels,
+		get:     func(c *Config) []string { return c.Labels },
 	}, {
 		name: "allow", list: true, shown: "any member",
 		meaning: "networks that may connect, CIDR or address/mask; loopback always may. Bare arguments are pairs of address and mask",
@@ -205,6 +213,27 @@ func slots(c *Config, s string) error {
 		return fmt.Errorf("%q: not a number from 0 to 65536", s)
 	}
 	c.Slots = n
+	return nil
+}
+
+// labelsLimit is for all labels together, with commas between: they travel with a node's facts, which have a limit (cluster/facts.go).
+const labelsLimit = 200
+
+func labels(c *Config, s string) error {
+	if s == "" {
+		c.Labels = nil
+	}
+	for one := range fields(s) {
+		if err := mexec.CheckLabel(one); err != nil {
+			return err
+		}
+		if !slices.Contains(c.Labels, one) {
+			c.Labels = append(c.Labels, one)
+		}
+	}
+	if all := len(strings.Join(c.Labels, ",")); all > labelsLimit {
+		return fmt.Errorf("%d bytes of labels, at most %d", all, labelsLimit)
+	}
 	return nil
 }
 
