@@ -107,6 +107,14 @@ type Node struct {
 	Speed  float64 `json:"speed,omitempty"`       // learned: how fast it runs what this node runs at 1; 0: not known
 }
 
+// Drain is whether a node takes commands of other nodes.
+type Drain struct {
+	Draining bool      `json:"draining"`
+	Why      string    `json:"why,omitempty"` // in the words of whoever drained it
+	Since    time.Time `json:"since,omitzero"`
+	Guests   int       `json:"guests"` // commands of other nodes that run there
+}
+
 // Cost is what a command is expected to take, learned from those of its kind before it. The zero Cost is one that nobody knows.
 type Cost struct {
 	Runs   int           `json:"runs"` // that it was learned from

@@ -1,21 +1,43 @@
 # bash completion for mexec, mexecvp, mpmake and mprun
 
+# Names and labels come from this node's daemon; where none answers there is nothing to offer.
 _mexec_nodes() {
-	# Names come from this node's daemon; where none answers there is nothing to offer.
-	timeout 1 mexecctl nodes --json 2>/dev/null | sed -n 's/.*"name": *"\([^"]*\)".*/\1/p'
+	timeout 1 mexecctl nodes --json 2>/dev/null |
+		sed -n 's/.*"name": *"\([^"]*\)".*/\1/p; s/.*"labels": *"\([^"]*\)".*/label:\1/p' | sed '/^label:/s/,/\nlabel:/g' | sort -u
+}
+
+# The last item of a list of nodes, of which bash has cut the word that begins at $1 at its colons.
+_mexec_items() {
+	local all before item cut
+	printf -v all %s "${COMP_WORDS[@]:$1:COMP_CWORD-$1+1}"
+	before=${all%"${all##*[,+]}"} cut=${all%"${COMP_WORDS[COMP_CWORD]}"}
+	[[ ${COMP_WORDS[COMP_CWORD]} == : ]] && cut=$all
+	for item in $(compgen -W "$(_mexec_nodes)" -- "${all#"$before"}"); do
+		item=$before$item
+		COMPREPLY+=("${item#"$cut"}")
+	done
 }
 
 _mexec() {
-	local cur prev i
+	local cur prev i from=0
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		-n | -a | --report | --trace) ((i++)) ;;
+		-n)
+			from=$((++i))
+			while [[ ${COMP_WORDS[i + 1]} == : ]]; do ((i += 2)); done
+			((i < COMP_CWORD)) && from=0
+			;;
+		-a | --report | --trace) ((i++)) ;;
 		--) ((i++)); break ;;
 		-*) ;;
 		*) break ;;
 		esac
 	done
+	if ((from)); then
+		_mexec_items $from
+		return
+	fi
 	if ((i < COMP_CWORD)) || [[ ${COMP_WORDS[i - 1]} == -- ]]; then
 		if declare -F _comp_command_offset >/dev/null; then
 			_comp_command_offset $i
@@ -26,7 +48,6 @@ _mexec() {
 	fi
 	cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	case $prev in
-	-n) COMPREPLY=($(compgen -W "$(_mexec_nodes)" -- "$cur")) ;;
 	-a) ;;
 	--report | --trace) COMPREPLY=($(compgen -f -- "$cur")) ;;
 	*)

@@ -1,9 +1,11 @@
 #compdef mexec mexecvp mpmake mprun
 
 _mexec_nodes() {
-	local -a names
-	names=(${(f)"$(timeout 1 mexecctl nodes --json 2>/dev/null | sed -n 's/.*"name": *"\([^"]*\)".*/\1/p')"})
-	_describe node names
+	local -a items
+	items=(${(f)"$(timeout 1 mexecctl nodes --json 2>/dev/null |
+		sed -n 's/.*"name": *"\([^"]*\)".*/\1/p; s/.*"labels": *"\([^"]*\)".*/label:\1/p' | sed '/^label:/s/,/\nlabel:/g' | sort -u)"})
+	compset -P '*[,+]'
+	compadd -S '' -a items
 }
 
 case $service in

@@ -2,7 +2,7 @@
 //
 // Run is the whole command; all that it knows of the process it runs in is its Env. It prints results to Stdout, and for an
 // error one line to Stderr: exit status 2 for a command line that makes no sense, 1 for anything else that went wrong.
-// init, token and join work on the state directory and need no daemon; nodes asks the daemon. Query is for other commands too.
+// init, token and join work on the state directory and need no daemon; the others ask the daemon. Query is for other commands too.
 package ctl
 
 import (
@@ -71,7 +71,7 @@ func Run(ctx context.Context, env Env) int {
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(initCommand(env), tokenCommand(env), joinCommand(env), nodesCommand(env), completionCommand(env))
+	root.AddCommand(initCommand(env), tokenCommand(env), joinCommand(env), nodesCommand(env), drainCommand(env), undrainCommand(env), completionCommand(env))
 	root.SetHelpCommand(helpCommand())
 
 	err := root.ExecuteContext(ctx)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,8 +134,8 @@ func TestACommandLineWithoutSenseIsOneLineAndStatus2(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"bogus"}, `no command "bogus": there are completion, init, join, nodes, token`},
-		{[]string{"help", "bogus"}, `no command "bogus": there are completion, init, join, nodes, token`},
+		{[]string{"bogus"}, `no command "bogus": there are completion, drain, init, join, nodes, token, undrain`},
+		{[]string{"help", "bogus"}, `no command "bogus": there are completion, drain, init, join, nodes, token, undrain`},
 		{[]string{"--bogus"}, "unknown flag: --bogus"},
 		{[]string{"nodes", "--bogus"}, "unknown flag: --bogus"},
 		{[]string{"nodes", "x"}, `nodes: "x" is one argument too many`},
@@ -216,6 +217,21 @@ func TestNodesAreAskedOfTheDaemonAndListedByNumber(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &nodes); code != 0 || errs != "" || err != nil || len(nodes) != 4 || nodes[2].Why != "clock 1.5s behind" {
 		t.Errorf("%d, %s, %v", code, errs, err)
 	}
+}
+
+func TestAColumnIsThereWhereANodeHasIt(t *testing.T) {
+	nodes := slices.Clone(cluster)
+	nodes[0].Labels, nodes[0].Arch = "gpu,ssd", "aarch64"
+	nodes[0].State, nodes[0].Why = mexec.Draining, "a new disk"
+	nodes[1].Arch, nodes[1].Memory, nodes[1].Free = "x86_64", 16<<30, 5<<30
+	nodes[3].Arch, nodes[3].Speed = "x86_64", 0.5
+	body, _ := json.Marshal(nodes)
+	socket, _ := daemon(t, wire.AppendText(nil, wire.Reply, string(body)))
+	code, out, errs := mexecctl(t, "nodes", "--socket", socket)
+	if code != 0 || errs != "" {
+		t.Errorf("%d, %s", code, errs)
+	}
+	golden(t, "nodes-wide", out)
 }
 
 func TestAListOfThousandsOfNodesFits(t *testing.T) {

@@ -27,9 +27,7 @@ func nodesCommand(env Env) *cobra.Command {
 		Short: "List the nodes as this machine's daemon sees them",
 		Args:  exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if socket == "" {
-				socket = Socket(env.Getenv)
-			}
+			socket := socketOr(socket, env)
 			ctx, cancel := context.WithTimeout(cmd.Context(), queryTime)
 			defer cancel()
 			nodes := []mexec.Node{}
@@ -47,19 +45,25 @@ func nodesCommand(env Env) *cobra.Command {
 			return printNodes(env.Stdout, nodes)
 		},
 	}
-	cmd.Flags().StringVar(&socket, "socket", "", "the daemon's socket `path` (default: $MEXEC_SOCKET, else as mexec finds it)")
+	socketFlag(cmd, &socket)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print what the daemon says, as JSON")
 	return cmd
 }
 
-// printNodes draws the table. The reason comes last: it is the only column of any length.
+// printNodes draws the table. The reason comes last: it is the only column of any length. What no node has is no column.
 func printNodes(w io.Writer, nodes []mexec.Node) error {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "NO\tNAME\tADDRESS\tSTATE\tSLOTS\tBUSY\tLOAD\tCLOCK\tVERSION\tWHY")
+	columns := slices.DeleteFunc(slices.Clone(nodeColumns), func(c nodeColumn) bool { return c.shown != nil && !c.shown(nodes) })
+	for i, c := range columns {
+		fmt.Fprint(t, tab(i), c.head)
+	}
+	fmt.Fprintln(t)
 	for _, n := range nodes {
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%d\t%d\t%.2f\t%s\t%s\t%s\n",
-			n.Number, n.Name, n.Addr, n.State, n.Slots, n.Busy, n.Load, clock(n), n.Version, n.Why)
+		for i, c := range columns {
+			fmt.Fprint(t, tab(i), c.cell(n))
+		}
+		fmt.Fprintln(t)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -71,6 +75,76 @@ func printNodes(w io.Writer, nodes []mexec.Node) error {
 		}
 	}
 	return nil
+}
+
+func tab(column int) string {
+	if column == 0 {
+		return ""
+	}
+	return "\t"
+}
+
+// nodeColumn is a column of the table. shown tells whether there is anything to show in it; nil: always.
+type nodeColumn struct {
+	head  string
+	shown func(nodes []mexec.Node) bool
+	cell  func(n mexec.Node) string
+}
+
+var nodeColumns = []nodeColumn{
+	{"NO", nil, func(n mexec.Node) string { return fmt.Sprint(n.Number) }},
+	{"NAME", nil, func(n mexec.Node) string { return string(n.Name) }},
+	{"ADDRESS", nil, func(n mexec.Node) string { return n.Addr }},
+	{"STATE", nil, func(n mexec.Node) string { return string(n.State) }},
+	{"SLOTS", nil, func(n mexec.Node) string { return fmt.Sprint(n.Slots) }},
+	{"BUSY", nil, func(n mexec.Node) string { return fmt.Sprint(n.Busy) }},
+	{"LOAD", nil, func(n mexec.Node) string { return fmt.Sprintf("%.2f", n.Load) }},
+	{"FREE", some(func(n mexec.Node) bool { return n.Memory > 0 }), memory},
+	{"SPEED", some(func(n mexec.Node) bool { return n.Speed > 0 }), speed},
+	{"CLOCK", nil, clock},
+	{"VERSION", nil, func(n mexec.Node) string { return n.Version }},
+	{"ARCH", differ(func(n mexec.Node) string { return n.Arch }), func(n mexec.Node) string { return n.Arch }},
+	{"LABELS", some(func(n mexec.Node) bool { return n.Labels != "" }), func(n mexec.Node) string { return n.Labels }},
+	{"WHY", nil, func(n mexec.Node) string { return n.Why }},
+}
+
+// some is for what one node at least has.
+func some(has func(mexec.Node) bool) func([]mexec.Node) bool {
+	return func(nodes []mexec.Node) bool { return slices.ContainsFunc(nodes, has) }
+}
+
+// differ is for what is not the same on all nodes that have told.
+func differ(text func(mexec.Node) string) func([]mexec.Node) bool {
+	return func(nodes []mexec.Node) bool {
+		first := ""
+		for _, n := range nodes {
+			switch s := text(n); {
+			case s == "" || s == first:
+			case first == "":
+				first = s
+			default:
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// memory is what a node has left for commands, of how much.
+func memory(n mexec.Node) string {
+	if n.Memory == 0 {
+		return "-"
+	}
+	const gib = 1 << 30
+	return fmt.Sprintf("%.1f/%.1fG", float64(n.Free)/gib, float64(n.Memory)/gib)
+}
+
+// speed is how fast a node was found to be, by what this node takes for the same.
+func speed(n mexec.Node) string {
+	if n.Speed == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", n.Speed)
 }
 
 // clock is how far a node's clock is ahead of ours; zero to the nanosecond was never measured.

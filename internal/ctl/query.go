@@ -43,8 +43,14 @@ func ask(ctx context.Context, socket, query string) ([]byte, error) {
 	return readReply(ctx, conn)
 }
 
-// errRefused is of a daemon that would say the same each time that it is asked.
+// errRefused is of a daemon that would say the same each time that it is asked; refusal is it with what the daemon said.
 var errRefused = errors.New("refused")
+
+type refusal string
+
+func (r refusal) Error() string { return fmt.Sprintf("%v: %q", errRefused, string(r)) }
+
+func (r refusal) Unwrap() error { return errRefused }
 
 // readReply reads one reply to a query.
 func readReply(ctx context.Context, conn net.Conn) ([]byte, error) {
@@ -64,7 +70,7 @@ func readReply(ctx context.Context, conn net.Conn) ([]byte, error) {
 	case wire.Reply:
 		return body, nil
 	case wire.Failed:
-		return nil, fmt.Errorf("%w: %q", errRefused, body[min(4, len(body)):])
+		return nil, refusal(body[min(4, len(body)):])
 	}
 	return nil, fmt.Errorf("%w: answered by %v", errRefused, h.Type)
 }

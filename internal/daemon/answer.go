@@ -6,6 +6,7 @@ import (
 
 	"mexec"
 	"mexec/internal/ledger"
+	"mexec/internal/local"
 )
 
 // answer answers a query of the local protocol:
@@ -13,13 +14,17 @@ import (
 //	nodes      every node that this one knows: a list of mexec.Node
 //	build ID   the sums of a build: a ledger.Build
 //	jobs       the last jobs that ended, newest first: a list of ledger.Job
+//	guests     whether this node drains, and how many commands of others run here: a mexec.Drain
+//	drain WHY  begins to drain, undrain ends it: the same (drain.go)
 //
 // and `watch BUILD NODES`, which is answered for as long as the client listens: feed.go.
-func (d *Daemon) answer(text string) (any, error) {
+func (d *Daemon) answer(cred local.Cred, text string) (any, error) {
 	word, arg, _ := strings.Cut(text, " ")
 	switch word {
 	case "nodes":
 		return d.peers.view(), nil
+	case "guests", "drain", "undrain":
+		return d.drains(cred, word, arg)
 	case "build":
 		p := d.placer
 		p.mu.Lock()
@@ -43,5 +48,5 @@ func (d *Daemon) answer(text string) (any, error) {
 		}
 		return jobs, nil
 	}
-	return nil, fmt.Errorf("query %q: unknown; known are nodes, build ID, jobs, watch BUILD [NODES]", text)
+	return nil, fmt.Errorf("query %q: unknown; known are nodes, build ID, jobs, guests, drain [WHY], undrain, watch BUILD [NODES]", text)
 }

@@ -390,7 +390,7 @@ func (d *Daemon) query(conn *local.Conn, cred local.Cred, text string) error {
 	if what, ok := strings.CutPrefix(text, "watch "); ok {
 		return d.watch(conn, cred.UID, what)
 	}
-	answer, err := d.answer(text)
+	answer, err := d.answer(cred, text)
 	if err != nil {
 		return unanswered(conn, err)
 	}

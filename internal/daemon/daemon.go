@@ -17,6 +17,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,6 +37,7 @@ import (
 // Config is what a daemon runs by; see package config for what each of these means to people.
 type Config struct {
 	Socket    string
+	State     string          // directory in which it may keep what it was told; empty: none
 	Identity  *ident.Identity // nil: alone
 	Listen    string
 	Gossip    string
@@ -43,6 +45,7 @@ type Config struct {
 	Join      []string
 	Allow     func(netip.Addr) bool // nil: any member
 	Slots     int                   // 0: as many as CPUs that may be used
+	Labels    []string
 	KeepAlive time.Duration
 	MaxSkew   time.Duration
 	RootJobs  bool
@@ -69,6 +72,7 @@ type Daemon struct {
 	wg     sync.WaitGroup
 
 	placer   *placer
+	drain    *drain
 	ancestry *ancestry
 	screens  relay.Screens
 	adopted  sync.Once
@@ -108,7 +112,8 @@ func (d *Daemon) open() (err error) {
 	if cfg.Slots == 0 {
 		cfg.Slots = gauge.Slots()
 	}
-	self := mexec.Node{Number: 1, State: mexec.Self, Slots: cfg.Slots, Version: mexec.Version, Arch: gauge.Arch(), Boot: gauge.Boot()}
+	self := mexec.Node{Number: 1, State: mexec.Self, Slots: cfg.Slots, Version: mexec.Version, Arch: gauge.Arch(), Boot: gauge.Boot(),
+		Labels: strings.Join(cfg.Labels, ",")}
 	if cfg.Identity != nil {
 		self.Number, self.Name = cfg.Identity.Number, cfg.Identity.Name
 	} else if name, err := os.Hostname(); err == nil {
@@ -117,6 +122,9 @@ func (d *Daemon) open() (err error) {
 	d.self = self.Name
 	d.placer = newPlacer(self, d.now)
 	d.peers = newPeers(d, self)
+	if d.drain, err = openDrain(cfg.State); err != nil {
+		return err
+	}
 	if d.null, err = openNull(); err != nil {
 		return err
 	}
@@ -155,11 +163,14 @@ func (d *Daemon) openCluster(self *mexec.Node) (err error) {
 		Creds: func(peer mexec.NodeID) link.Credentials { return credentials.NewTLS(id.ClientTLS(peer)) },
 	})
 	d.placer.pool = d.pool
+	drain := d.drain.now()
+	d.placer.drains(drain.Draining)
 	d.peers.self = *self
 	d.cluster, err = cluster.Start(d.ctx, cluster.Config{
 		Facts: cluster.Facts{
 			Number: self.Number, Name: self.Name, Link: self.Addr, Slots: self.Slots,
-			Version: self.Version, Arch: self.Arch, Boot: self.Boot,
+			Version: self.Version, Arch: self.Arch, Boot: self.Boot, Labels: self.Labels,
+			Draining: drain.Draining, Why: drain.Why,
 		},
 		Bind: cfg.Gossip, Advertise: cfg.Advertise, Key: id.GossipKey,
 		Seeds:  func(context.Context) []string { return append(append([]string{}, cfg.Join...), id.Seeds...) },
@@ -178,6 +189,9 @@ func (d *Daemon) openCluster(self *mexec.Node) (err error) {
 	d.wg.Go(d.renew)
 	d.log.Info(fmt.Sprintf("node %d, %s, of cluster %s: link %s, %d slots, jobs held by %s",
 		self.Number, self.Name, id.Cluster, self.Addr, self.Slots, d.spawner.Containment()))
+	if drain.Draining {
+		d.log.Info(drainWords(drain))
+	}
 	return nil
 }
 

@@ -287,14 +287,14 @@ func TestCloseEndsTheJobsOfOthersAndReturns(t *testing.T) {
 
 func TestEveryQueryIsAnsweredWithJSONOrALineThatSaysWhichThereAre(t *testing.T) {
 	m := openOne(t, nil, nil)
-	for _, q := range []string{"nodes", "jobs", "build none"} {
+	for _, q := range []string{"nodes", "jobs", "build none", "guests"} {
 		var answer json.RawMessage
 		if err := ctl.Query(t.Context(), m.cfg.Socket, q, &answer); err != nil {
 			t.Error(q, err)
 		}
 	}
 	err := ctl.Query(t.Context(), m.cfg.Socket, "weather", new(any))
-	if err == nil || !strings.Contains(err.Error(), "unknown; known are nodes, build ID, jobs, watch BUILD [NODES]") {
+	if err == nil || !strings.Contains(err.Error(), "unknown; known are nodes, build ID, jobs, guests, drain [WHY], undrain, watch BUILD [NODES]") {
 		t.Error(err)
 	}
 }

@@ -77,8 +77,8 @@ func open(c *config.Config, log *slog.Logger) (*Daemon, error) {
 		unix.Close(tty)
 	}
 	cfg := Config{
-		Socket: c.Socket, Listen: c.Listen, Gossip: c.Gossip, Advertise: c.Advertise, Join: c.Join,
-		Slots: c.Slots, KeepAlive: c.KeepAlive, MaxSkew: c.MaxSkew, RootJobs: c.RootJobs,
+		Socket: c.Socket, State: c.State, Listen: c.Listen, Gossip: c.Gossip, Advertise: c.Advertise, Join: c.Join,
+		Slots: c.Slots, Labels: c.Labels, KeepAlive: c.KeepAlive, MaxSkew: c.MaxSkew, RootJobs: c.RootJobs,
 		Cgroup: c.Cgroup, Stage: Beside("mexec-stage"), Debug: c.Debug, Log: log,
 	}
 	if len(c.Allow) > 0 {

@@ -33,7 +33,9 @@ type peer struct {
 	seen   time.Time // when gossip last had it
 	skewed bool
 	linked bool
-	fails  int // links in a row that came to nothing
+	drains bool
+	reason string // why it takes less than it has slots
+	fails  int    // links in a row that came to nothing
 	until  time.Time
 	cause  string
 }
@@ -89,8 +91,9 @@ func (p *peers) refresh(members []cluster.Member) {
 		}
 		k.alive, k.seen, k.gossip = true, now, m.Addr
 		k.Number, k.Name, k.Addr = m.Number, m.Name, m.Facts.Link
-		k.Version, k.Arch, k.Boot = m.Version, m.Arch, m.Boot
+		k.Version, k.Arch, k.Boot, k.Labels = m.Version, m.Arch, m.Boot, m.Labels
 		if !k.linked {
+			k.drains, k.reason = m.Draining, m.Facts.Why
 			k.Slots = m.Facts.Slots
 			if m.Age != cluster.Never {
 				k.Slots, k.Busy, k.Load = m.Load.Slots, m.Load.Busy, m.Load.Load
@@ -119,10 +122,12 @@ func (p *peers) viewLocked() []mexec.Node {
 
 func (p *peers) row(k *peer) mexec.Node {
 	n := k.Node
-	n.State, n.Why = mexec.Up, ""
+	n.State, n.Why = mexec.Up, k.reason
 	switch {
 	case !k.alive:
 		n.State, n.Why = mexec.Down, "gone from the gossip"
+	case k.drains:
+		n.State, n.Why = mexec.Draining, k.reason
 	case k.skewed:
 		n.State, n.Why = mexec.Skewed, fmt.Sprintf("its clock is %v off, at most %v", n.Offset.Round(time.Millisecond), p.d.maxSkew)
 	}
@@ -139,6 +144,9 @@ func (p *peers) view() []mexec.Node {
 		n := &view[i]
 		if n.Name == p.self.Name {
 			n.Slots, n.Busy, n.Load = load.Slots, load.Busy, load.Load
+			if drain := p.d.drain.now(); drain.Draining {
+				n.Why = drainWords(drain)
+			}
 		} else if k := p.known[n.Name]; k.alive && now.Before(k.until) {
 			n.State, n.Why = mexec.Down, k.cause
 		}
@@ -192,6 +200,7 @@ func (p *peers) Beat(node mexec.NodeID, offset time.Duration, load *mexecpb.Load
 		p.clock(k, offset)
 		if load != nil {
 			k.Slots, k.Busy, k.Load = int(load.Slots), int(load.Busy), float64(load.LoadMilli)/1000
+			k.drains, k.reason = load.Draining, load.Why
 		}
 	})
 }

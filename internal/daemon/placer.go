@@ -30,6 +30,7 @@ type placer struct {
 	sessions map[mexec.NodeID]*link.Session
 	placed   map[mexec.JobID]chan place.Start
 	watchers []*watcher // feed.go
+	draining bool       // other homes get nothing
 }
 
 func newPlacer(self mexec.Node, now func() time.Time) *placer {
@@ -251,6 +252,13 @@ func (p *placer) wanted(s *link.Session, shares []place.Share) {
 		if p.sessions[s.Home] == s {
 			p.slots.Want(s.Home, shares, now)
 		}
+	})
+}
+
+// drains says whether other homes get nothing.
+func (p *placer) drains(yes bool) {
+	p.with(func(time.Time) {
+		p.draining = yes
 	})
 }
 

@@ -43,7 +43,8 @@ func (w worker) Returned(s *link.Session, ids []place.Grant)  { w.d.placer.retur
 
 func (w worker) Load() *mexecpb.Load {
 	l := w.d.sample()
-	return &mexecpb.Load{Slots: uint32(l.Slots), Busy: uint32(l.Busy), LoadMilli: uint32(l.Load * 1000)}
+	drain := w.d.drain.now()
+	return &mexecpb.Load{Slots: uint32(l.Slots), Busy: uint32(l.Busy), LoadMilli: uint32(l.Load * 1000), Draining: drain.Draining, Why: drain.Why}
 }
 
 // Run serves one job of a home.
@@ -54,6 +55,12 @@ func (w worker) Run(ctx context.Context, s *link.Session, start *mexecpb.Start, 
 		return stream.Send(refusal(mexecpb.Refused_NO_GRANT, "the grant is void", 0))
 	case place.NoMemory:
 		return stream.Send(refusal(mexecpb.Refused_MEMORY, "too little memory is free", 0))
+	}
+	w.d.drain.guests.Add(1)
+	defer w.d.drain.guests.Add(-1)
+	if drain := w.d.drain.now(); drain.Draining {
+		w.d.placer.cancelFor(grant)
+		return stream.Send(refusal(mexecpb.Refused_BUSY, drainWords(drain), 0))
 	}
 	g := &guest{worker: w, session: s, stream: stream, started: w.d.now(), over: make(chan struct{})}
 	job, no := g.admit(start)
