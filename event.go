@@ -11,7 +11,7 @@ const (
 	Starts    EventKind = "starts"    // Node, Why: the point of no re-run; on this node PID is the program itself from here on
 	Waits     EventKind = "waits"     // Why: the node refused it, or lost it and it is to run again
 	Borrows   EventKind = "borrows"   // it has opened its jobserver on another node: tokens of the build may be with it until it ends
-	Ended     EventKind = "ended"     // Status, Usage; of a job on this node both are zero, see Reaped
+	Ended     EventKind = "ended"     // Status, Usage, Late; of a job on this node the first two are zero, see Reaped
 	Lost      EventKind = "lost"      // Why
 	Withdrawn EventKind = "withdrawn" // its caller went away before it started
 
@@ -30,17 +30,18 @@ const (
 // Event is one thing that happened to a build. Events of one job come in the order in which they happened; those of different jobs,
 // and of a job and its process (Reaped), may come in another.
 type Event struct {
-	Kind    EventKind `json:"kind"`
-	At      time.Time `json:"at"`                // on the home node's clock
-	Source  string    `json:"source,omitempty"`  // which daemon says so, where a build has two: job numbers are its own
-	Job     JobID     `json:"job,omitempty"`     // 0: not about a job
-	Command string    `json:"command,omitempty"` // arguments with blanks between, cut where it is long
-	Dir     string    `json:"dir,omitempty"`
-	PID     int       `json:"pid,omitempty"` // on the home node
-	Node    NodeID    `json:"node,omitempty"`
-	Why     string    `json:"why,omitempty"`
-	Status  Status    `json:"status,omitzero"`
-	Usage   Usage     `json:"usage,omitzero"`
-	Nodes   []Node    `json:"nodes,omitempty"`
-	Room    int       `json:"room,omitempty"` // commands of this build that the cluster has slots for now, those that run included
+	Kind    EventKind     `json:"kind"`
+	At      time.Time     `json:"at"`                // on the home node's clock
+	Source  string        `json:"source,omitempty"`  // which daemon says so, where a build has two: job numbers are its own
+	Job     JobID         `json:"job,omitempty"`     // 0: not about a job
+	Command string        `json:"command,omitempty"` // arguments with blanks between, cut where it is long
+	Dir     string        `json:"dir,omitempty"`
+	PID     int           `json:"pid,omitempty"` // on the home node
+	Node    NodeID        `json:"node,omitempty"`
+	Why     string        `json:"why,omitempty"`
+	Status  Status        `json:"status,omitzero"`
+	Usage   Usage         `json:"usage,omitzero"`
+	Late    time.Duration `json:"late_ns,omitempty"` // that it ended later than was expected of the best other node; 0: not later, or nothing was expected
+	Nodes   []Node        `json:"nodes,omitempty"`
+	Room    int           `json:"room,omitempty"` // commands of this build that the cluster has slots for now, those that run included
 }

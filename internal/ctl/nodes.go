@@ -3,7 +3,6 @@ package ctl
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -38,9 +37,7 @@ func nodesCommand(env Env) *cobra.Command {
 				return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(a.Name, b.Name))
 			})
 			if asJSON {
-				e := json.NewEncoder(env.Stdout)
-				e.SetIndent("", "  ")
-				return e.Encode(nodes)
+				return printJSON(env.Stdout, nodes)
 			}
 			return printNodes(env.Stdout, nodes)
 		},
@@ -68,8 +65,12 @@ func printNodes(w io.Writer, nodes []mexec.Node) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	// tabwriter pads up to the last tab, also where nothing follows.
-	for line := range strings.Lines(b.String()) {
+	return printLines(w, b.String())
+}
+
+// printLines prints what a tabwriter has made: it pads up to the last tab, also where nothing follows.
+func printLines(w io.Writer, text string) error {
+	for line := range strings.Lines(text) {
 		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
 			return err
 		}

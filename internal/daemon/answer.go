@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -13,7 +14,8 @@ import (
 //
 //	nodes      every node that this one knows: a list of mexec.Node
 //	build ID   the sums of a build: a ledger.Build
-//	jobs       the last jobs that ended, newest first: a list of ledger.Job
+//	jobs       the asker's last jobs that ended, root's of all, newest first: a list of ledger.Job
+//	why WHICH  the newest job of the asker that has this number, or these words in its command, or any: a ledger.Account
 //	guests     whether this node drains, and how many commands of others run here: a mexec.Drain
 //	drain WHY  begins to drain, undrain ends it: the same (drain.go)
 //
@@ -44,9 +46,23 @@ func (d *Daemon) answer(cred local.Cred, text string) (any, error) {
 		defer p.mu.Unlock()
 		jobs := []ledger.Job{}
 		for _, j := range p.book.Recent(1000) {
-			jobs = append(jobs, *j)
+			if cred.UID == 0 || cred.UID == j.UID {
+				jobs = append(jobs, *j)
+			}
 		}
 		return jobs, nil
+	case "why":
+		p := d.placer
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		j := p.book.Find(arg, cred.UID)
+		switch {
+		case j == nil && arg == "":
+			return nil, errors.New("why: no command of yours has come to this daemon")
+		case j == nil:
+			return nil, fmt.Errorf("why: no job %s, and no command of yours with these words, is remembered here", arg)
+		}
+		return j.Account(d.self), nil
 	}
-	return nil, fmt.Errorf("query %q: unknown; known are nodes, build ID, jobs, guests, drain [WHY], undrain, watch BUILD [NODES]", text)
+	return nil, fmt.Errorf("query %q: unknown; known are nodes, build ID, jobs, why [WHICH], guests, drain [WHY], undrain, watch BUILD [NODES]", text)
 }

@@ -294,7 +294,7 @@ func TestEveryQueryIsAnsweredWithJSONOrALineThatSaysWhichThereAre(t *testing.T) 
 		}
 	}
 	err := ctl.Query(t.Context(), m.cfg.Socket, "weather", new(any))
-	if err == nil || !strings.Contains(err.Error(), "unknown; known are nodes, build ID, jobs, guests, drain [WHY], undrain, watch BUILD [NODES]") {
+	if err == nil || !strings.Contains(err.Error(), "unknown; known are nodes, build ID, jobs, why [WHICH], guests, drain [WHY], undrain, watch BUILD [NODES]") {
 		t.Error(err)
 	}
 }

@@ -124,11 +124,13 @@ func (p *placer) submit(build mexec.BuildID, command string, caller ledger.Calle
 	return line, ch
 }
 
+// considered is what a start was chosen from, as the book has it.
+func considered(place.Start) []ledger.Candidate { return nil }
+
 // granted notes where a job is to start.
 func (p *placer) granted(j *ledger.Job, s place.Start) {
 	p.with(func(now time.Time) {
-		p.book.Set(j, ledger.Granted, now)
-		j.Node, j.Why = s.Node, s.Why
+		p.book.Decide(j, s.Node, s.Why, considered(s), now)
 	})
 }
 

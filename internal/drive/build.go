@@ -98,7 +98,7 @@ func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, j jobs) error)
 				cmd.Env = set(cmd.Env, journal.Variable, b.journal.Name())
 			}
 		}
-		if b.learning = newLearning(b.journal, short, cached(b.getenv, "kinds")); b.learning != nil {
+		if b.learning = newLearning(b.journal, short, ctl.Cached(b.getenv, "kinds")); b.learning != nil {
 			b.sinks = append(b.sinks, b.learning)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"mexec/internal/ctl"
 	"mexec/internal/monitor"
 )
 
@@ -19,21 +20,9 @@ import (
 // manyPasts is how many kinds of builds are remembered.
 const manyPasts = 256
 
-// cached is a file or directory of ours among the user's caches, empty where there is no such place.
-func cached(getenv func(string) string, name string) string {
-	cache := getenv("XDG_CACHE_HOME")
-	if !filepath.IsAbs(cache) { // as the base directory specification says
-		if cache = getenv("HOME"); !filepath.IsAbs(cache) {
-			return ""
-		}
-		cache = filepath.Join(cache, ".cache")
-	}
-	return filepath.Join(cache, "mexec", name)
-}
-
 // pastFile is where a kind of build is remembered, empty where nowhere.
 func pastFile(getenv func(string) string, name, tool string, args []string, dir string) string {
-	builds := cached(getenv, "builds")
+	builds := ctl.Cached(getenv, "builds")
 	if builds == "" {
 		return ""
 	}
@@ -54,6 +43,14 @@ func record(file string, e monitor.Expect) {
 	b, err := json.Marshal(e)
 	if err == nil && file != "" && replace(file, append(b, '\n')) {
 		forget(filepath.Dir(file))
+	}
+}
+
+// keep leaves what there is to say of the build that was the last one, for mexecctl why.
+func keep(getenv func(string) string, r monitor.Record) {
+	b, err := json.Marshal(r)
+	if file := ctl.Cached(getenv, ctl.LastBuild); err == nil && file != "" {
+		replace(file, append(b, '\n'))
 	}
 }
 

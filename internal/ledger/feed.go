@@ -59,7 +59,8 @@ func (l *Ledger) tellState(j *Job, now time.Time) {
 	case Starting:
 		l.tell(j, j.starts(), now)
 	case Ended:
-		l.tell(j, mexec.Event{Kind: mexec.Ended, Status: j.Status, Usage: j.Usage}, now)
+		late, _ := j.Late()
+		l.tell(j, mexec.Event{Kind: mexec.Ended, Status: j.Status, Usage: j.Usage, Late: late}, now)
 	case Lost:
 		l.tell(j, mexec.Event{Kind: mexec.Lost, Why: j.Cause}, now)
 	case Withdrawn:

@@ -43,6 +43,19 @@ func (s State) String() string {
 	return [...]string{"received", "granted", "starting", "running", "missing", "ended", "lost", "withdrawn"}[s]
 }
 
+// MarshalText and UnmarshalText make a state a word for those who ask the daemon.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+func (s *State) UnmarshalText(b []byte) error {
+	for is := Received; is <= Withdrawn; is++ {
+		if is.String() == string(b) {
+			*s = is
+			return nil
+		}
+	}
+	return fmt.Errorf("state %q: unknown", b)
+}
+
 // follows lists the states that may come after each.
 var follows = [Withdrawn + 1][]State{
 	Received: {Granted, Withdrawn},
@@ -54,28 +67,33 @@ var follows = [Withdrawn + 1][]State{
 
 // Job is one line of the book. Status and Usage are written by whoever closes it, before that; the rest under the lock of whoever owns the book.
 type Job struct {
-	ID       mexec.JobID    `json:"id"`
-	Build    mexec.BuildID  `json:"build,omitempty"`
-	Command  string         `json:"command"`
-	State    State          `json:"-"`
-	Node     mexec.NodeID   `json:"node,omitempty"`
-	Why      string         `json:"why,omitempty"`   // it is there
-	Cause    string         `json:"cause,omitempty"` // it was last refused, or lost
-	Status   mexec.Status   `json:"status"`
-	Usage    mexec.Usage    `json:"usage"`
-	Received time.Time      `json:"received"`
-	Started  time.Time      `json:"started"`
-	Ended    time.Time      `json:"ended"`
-	Refusals []mexec.NodeID `json:"refusals,omitempty"`
-	Caller   `json:"-"`
-	borrows  bool
+	ID       mexec.JobID   `json:"id"`
+	Build    mexec.BuildID `json:"build,omitempty"`
+	Command  string        `json:"command"`
+	State    State         `json:"state"`
+	Node     mexec.NodeID  `json:"node,omitempty"`
+	Why      string        `json:"why,omitempty"`   // it is there
+	Cause    string        `json:"cause,omitempty"` // it was last refused, or lost
+	Status   mexec.Status  `json:"status"`
+	Usage    mexec.Usage   `json:"usage"`
+	Received time.Time     `json:"received"`
+	Started  time.Time     `json:"started,omitzero"`
+	Ended    time.Time     `json:"ended,omitzero"`
+
+	// The decision (decision.go).
+	Considered []Candidate `json:"considered,omitempty"`
+	Decided    time.Time   `json:"decided,omitzero"` // the last time
+	Turns      []Turn      `json:"turns,omitempty"`  // that came to nothing
+
+	Caller
+	borrows bool
 }
 
 // Caller is who calls for a job: the stub, whose process the program becomes where it runs on this node.
 type Caller struct {
-	UID uint32
-	PID int
-	Dir string
+	UID uint32 `json:"uid"`
+	PID int    `json:"pid"`
+	Dir string `json:"dir,omitempty"`
 }
 
 // Build sums the jobs of one build.
@@ -141,7 +159,7 @@ func (l *Ledger) Set(j *Job, to State, now time.Time) {
 		if b := l.build(j.Build, now); b != nil && j.State == Missing {
 			b.Reruns++
 		}
-		j.Refusals = append(j.Refusals, j.Node)
+		j.inVain(now)
 		j.Node, j.borrows = "", false
 	case Starting:
 		j.Started = now

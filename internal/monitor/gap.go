@@ -39,6 +39,7 @@ func (m *Model) resolve(source string, now time.Time) {
 		case m.node(c.Node).Home:
 			c.Outcome = Done
 			m.Ended++
+			m.local(c, 1)
 			m.measured(c)
 		default:
 			c.Outcome = Lost

@@ -23,6 +23,8 @@ const (
 // Command is one command of a build.
 type Command struct {
 	Text, Dir string
+	Source    string // whose job it is
+	Job       mexec.JobID
 	PID       int  // here
 	Kept      bool // the tool's shim did not offer it to the cluster
 	Drives    bool // kept, and what it starts travels: a nested make
@@ -33,11 +35,20 @@ type Command struct {
 	Outcome           Outcome
 	Status            mexec.Status
 	Usage             mexec.Usage
-	Again             int // how often it had to start again elsewhere, since its node refused or lost it
+	Again             int           // how often it had to start again elsewhere, since its node refused or lost it
+	Late              time.Duration // that it ended later than the best other node was expected to have it done; 0: not known
 
 	end   *mexec.Event // of its process, while that is news
 	again bool         // it is about to be told anew that it started
 	moot  bool         // kept, but another command of its process has come, and no end of it
+}
+
+// Waited is how long it was until a command that has started started.
+func (c *Command) Waited() time.Duration {
+	if c.Start.IsZero() {
+		return 0
+	}
+	return max(0, c.Start.Sub(c.Asked))
 }
 
 // Took is how long a command ran, until now if it still does.
@@ -57,6 +68,7 @@ type Stay struct {
 	Drives       bool
 	N            int
 	Took, CPU    time.Duration
+	Late         time.Duration // of those of which it is known
 }
 
 // Model is a build so far.
@@ -74,7 +86,9 @@ type Model struct {
 	Losses   []string            // the first few: what, where, why
 	Refusals map[string]int      // by node and reason
 	Slowest  []*Command          // that ended, the slowest first
+	Waits    []*Command          // that ended, those first that had waited longest
 	Kept     map[[2]string]*Stay // by program and reason
+	Local    map[string]*Stay    // those that were placed and ran here, by reason
 
 	Commands []*Command // all, as they came; kept only where wanted
 	Rooms    []Room     // likewise
@@ -103,13 +117,16 @@ const (
 	manyLosses   = 8
 	manyReasons  = 64
 	manyPrograms = 256
+
+	otherReasons = "other reasons"
+	worthWait    = 100 * time.Millisecond // of a wait to be remembered
 )
 
 // New is the model of a build that begins now. With keep it holds on to every command.
 func New(began time.Time, keep bool) *Model {
 	return &Model{
 		Began: began, keep: keep,
-		Refusals: map[string]int{}, Kept: map[[2]string]*Stay{},
+		Refusals: map[string]int{}, Kept: map[[2]string]*Stay{}, Local: map[string]*Stay{},
 		nodes: map[mexec.NodeID]*Node{}, active: map[job]*Command{}, doubt: map[job]*Command{}, kept: map[int]*Command{}, views: map[string][]mexec.Node{}, rooms: map[string]int{},
 		joins: newJoins(),
 	}
@@ -153,7 +170,7 @@ func (m *Model) fold(e *mexec.Event) {
 			m.Waiting++
 			return
 		}
-		c = &Command{Text: e.Command, Dir: e.Dir, PID: e.PID, Asked: e.At}
+		c = &Command{Text: e.Command, Dir: e.Dir, Source: e.Source, Job: e.Job, PID: e.PID, Asked: e.At}
 		m.active[id] = c
 		m.Waiting++
 		m.add(c)
@@ -188,13 +205,15 @@ func (m *Model) fold(e *mexec.Event) {
 	case mexec.Ended:
 		m.leave(c)
 		delete(m.active, id)
-		c.End, c.Status, c.Outcome = e.At, e.Status, Done
+		c.End, c.Status, c.Outcome, c.Late = e.At, e.Status, Done, e.Late
 		m.Ended++
 		m.joins.await(c)
 		if n := m.node(c.Node); !n.Home {
 			c.Usage = e.Usage
 			n.CPU += cpu(e.Usage)
 			m.There += cpu(e.Usage)
+		} else {
+			m.local(c, 1)
 		}
 		m.failed(c)
 		m.measured(c)
@@ -318,6 +337,7 @@ func (m *Model) measured(c *Command) {
 	c.Status, c.Usage, c.end = c.end.Status, c.end.Usage, nil
 	m.node(c.Node).CPU += cpu(c.Usage)
 	m.Here += cpu(c.Usage)
+	m.local(c, 0).CPU += cpu(c.Usage)
 	m.failed(c)
 }
 
@@ -352,14 +372,41 @@ func (m *Model) Stays() []*Stay {
 	return all
 }
 
-// slow keeps a command that ended if it is one of the slowest.
-func (m *Model) slow(c *Command) {
-	at, _ := slices.BinarySearchFunc(m.Slowest, c, func(a, b *Command) int { return cmp.Compare(b.Took(b.End), a.Took(a.End)) })
-	if at >= manySlowest {
-		return
+// local is the sum that a command is part of that was placed and has run here. n counts it in.
+func (m *Model) local(c *Command, n int) *Stay {
+	why := reason(c.Why)
+	if m.Local[why] == nil && len(m.Local) >= manyReasons {
+		why = otherReasons
 	}
-	m.Slowest = slices.Insert(m.Slowest, at, c)
-	m.Slowest = m.Slowest[:min(len(m.Slowest), manySlowest)]
+	s := m.Local[why]
+	if s == nil {
+		s = &Stay{Why: why}
+		m.Local[why] = s
+	}
+	if n > 0 {
+		s.N++
+		s.Took += c.Took(c.End)
+		s.Late += c.Late
+	}
+	return s
+}
+
+// slow keeps a command that ended if it is one of the slowest, or of those that waited longest.
+func (m *Model) slow(c *Command) {
+	m.Slowest = first(m.Slowest, c, func(c *Command) time.Duration { return c.Took(c.End) })
+	if c.Waited() >= worthWait {
+		m.Waits = first(m.Waits, c, (*Command).Waited)
+	}
+}
+
+// first keeps a command among the few that have the most of something.
+func first(few []*Command, c *Command, of func(*Command) time.Duration) []*Command {
+	at, _ := slices.BinarySearchFunc(few, c, func(a, b *Command) int { return cmp.Compare(of(b), of(a)) })
+	if at >= manySlowest {
+		return few
+	}
+	few = slices.Insert(few, at, c)
+	return few[:min(len(few), manySlowest)]
 }
 
 func (m *Model) failed(c *Command) {
@@ -370,7 +417,7 @@ func (m *Model) failed(c *Command) {
 
 func count(m map[string]int, key string) {
 	if _, ok := m[key]; !ok && len(m) >= manyReasons {
-		key = "other reasons"
+		key = otherReasons
 	}
 	m[key]++
 }

@@ -21,6 +21,7 @@ var rewrite = flag.Bool("rewrite", false, "write what is shown into the transcri
 //	? 3s block 80x24 [ascii] [color] [expect=100/60s]
 //	? 9s progress
 //	? 9s summary here=4s
+//	? 9s record here=4s
 //	? 9s counts
 func TestTranscripts(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.txt")
@@ -97,6 +98,10 @@ func answer(t *testing.T, m *monitor.Model, words []string) []string {
 	case "summary":
 		here, _ := time.ParseDuration(strings.TrimPrefix(words[2], "here="))
 		return m.Summary(monitor.Total{Name: "mpmake", Elapsed: at, Here: here})
+	case "record":
+		here, _ := time.ParseDuration(strings.TrimPrefix(words[2], "here="))
+		r := m.Record(monitor.Total{Name: "mpmake", Elapsed: at, Here: here}, "b", "make -j all", "/src/x", "node")
+		return strings.Split(strings.TrimSuffix(r.Text(now.Add(5*time.Minute)), "\n"), "\n")
 	case "counts":
 		return []string{fmt.Sprintf("%d waiting, %d running, %d ended, %d failed, %d lost, %d withdrawn, %d refused, %d ran again, %d kept of which %d run, CPU %v there, %v here, room %d",
 			m.Waiting, m.Running, m.Ended, m.Failed, m.LostN, m.WithdrawnN, m.Refused, m.Reran, m.KeptN, m.KeptRunning, m.There, m.Here, m.Room)}

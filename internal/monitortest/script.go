@@ -55,6 +55,8 @@ func Event(line string) (e mexec.Event, err error) {
 			} else {
 				e.Usage.System = span
 			}
+		case name == "late":
+			e.Late, err = time.ParseDuration(value)
 		case name == "source":
 			e.Source = value
 		case name == "dir":

@@ -100,7 +100,7 @@ func TestANodeWithAnotherDirectoryOrProgramRefusesAndTheJobGoesElsewhere(t *test
 			if r.out != "node1\n" || r.code != 3 || !strings.Contains(r.errs, "mexec: here: node2 refused: "+why) {
 				t.Errorf("%+v, want %q", r, why)
 			}
-			if j := entry(t, node1, filepath.Base(dir)+" 2"); j.Node != "node1" || j.Why != "node2 refused: "+why && !strings.HasPrefix(j.Why, "node2 refused: "+why+", after") || len(j.Refusals) != 1 || j.Refusals[0] != "node2" {
+			if j := entry(t, node1, filepath.Base(dir)+" 2"); j.Node != "node1" || j.Why != "node2 refused: "+why && !strings.HasPrefix(j.Why, "node2 refused: "+why+", after") || len(j.Turns) != 1 || j.Turns[0].Node != "node2" || j.Turns[0].Why != why {
 				t.Errorf("book: %+v", j)
 			}
 			// Where there is another it goes there, and node2 is not asked again for the moment.
