@@ -119,6 +119,9 @@ enum stage_flags {
 	STAGE_DESCRIPTORS = 1024,
 };
 
+// The highest byte of the flags: by how much the job is nicer than its caller has it; 20: it runs when nothing else does.
+enum { STAGE_NICER = 24, STAGE_IDLE = 20 };
+
 struct stage_head {
 	uint32_t length;
 	uint32_t flags;

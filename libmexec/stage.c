@@ -309,6 +309,8 @@ _Noreturn static void become(struct stage *s)
 		if (s->head->closed >> fd & 1)
 			close(fd);
 
+	if (flags >> STAGE_NICER)
+		give_way(&s->exec, (int)(flags >> STAGE_NICER));
 	set_scheduling(exec);
 	set_limits(s);
 	if (setpriority(PRIO_PROCESS, 0, exec->nice))

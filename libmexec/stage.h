@@ -63,6 +63,7 @@ enum program same_program(const struct exec_head *home, const struct file *here,
 
 // stage_scheduling.c
 void note_scheduling(void);
+void give_way(struct exec_head *exec, int nicer);
 void set_scheduling(const struct exec_head *exec);
 void set_special(const struct exec_head *exec);
 void set_policy(const struct exec_head *exec);

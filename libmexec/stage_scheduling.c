@@ -86,6 +86,17 @@ static void set_cpus(int want)
 		fail(STEP_SCHEDULING, errno, SCHEDULING_CPUS);
 }
 
+// A guest gives way to what this machine's owner does. One with a real-time policy is root's, who is to know.
+void give_way(struct exec_head *exec, int nicer)
+{
+	if (exec->sched_policy != SCHED_OTHER && exec->sched_policy != SCHED_BATCH)
+		return;
+	if (nicer >= STAGE_IDLE)
+		exec->sched_policy = SCHED_IDLE;
+	else
+		exec->nice = exec->nice + nicer > 19 ? 19 : exec->nice + nicer;
+}
+
 void set_scheduling(const struct exec_head *exec)
 {
 	if (exec->oom_score_adj != had.oom)

@@ -27,6 +27,7 @@ var core = map[string][]string{
 	"mexec/internal/history": {},
 	"mexec/internal/ledger":  {"mexec"},
 	"mexec/internal/monitor": {"mexec"},
+	"mexec/internal/owner":   {},
 	"mexec/internal/place":   {"mexec"},
 	"mexec/internal/repeat":  {},
 	"mexec/internal/wire":    {"mexec", "mexec/internal/wire/mexecpb"},

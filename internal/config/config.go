@@ -23,22 +23,25 @@ const DefaultFile = "/etc/mexec/mexecd.toml"
 
 // Config is what a daemon runs by.
 type Config struct {
-	File      string // where the file was looked for
-	Listen    string
-	Gossip    string
-	Advertise string // "": see OutgoingHost
-	Socket    string
-	State     string
-	Slots     int // 0: as many as CPUs that the daemon may use
-	Labels    []string
-	Allow     []Net
-	Join      []string
-	KeepAlive time.Duration
-	MaxSkew   time.Duration
-	RootJobs  bool
-	Cgroup    string // "": mexec/NAME
-	LogLevel  string
-	Debug     bool
+	File       string // where the file was looked for
+	Listen     string
+	Gossip     string
+	Advertise  string // "": see OutgoingHost
+	Socket     string
+	State      string
+	Slots      int // 0: as many as CPUs that the daemon may use
+	Labels     []string
+	OwnerFirst bool
+	OwnerFloor int
+	GuestNice  int
+	Allow      []Net
+	Join       []string
+	KeepAlive  time.Duration
+	MaxSkew    time.Duration
+	RootJobs   bool
+	Cgroup     string // "": mexec/NAME
+	LogLevel   string
+	Debug      bool
 
 	CheckConfig bool // print and end: the request of one run, so it is no setting
 

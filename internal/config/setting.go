@@ -71,13 +71,28 @@ var settings = []setting{
 	}, {
 		name: "slots", kind: number, fallback: "0",
 		meaning: "commands that may run here at once; 0: as many as CPUs that the daemon may use",
-		set:     slots,
+		set:     whole(func(c *Config) *int { return &c.Slots }, 1<<16),
 		get:     func(c *Config) []string { return []string{strconv.Itoa(c.Slots)} },
 	}, {
 		name: "labels", list: true, shown: "none",
 		meaning: "what this node is or has, as NODES=label:gpu asks for it",
 		set:     labels,
 		get:     func(c *Config) []string { return c.Labels },
+	}, {
+		name: "owner-first", kind: boolean, fallback: "false",
+		meaning: "what this machine's users do besides shrinks what other nodes get of its slots",
+		set:     yesNo(func(c *Config) *bool { return &c.OwnerFirst }),
+		get:     func(c *Config) []string { return []string{strconv.FormatBool(c.OwnerFirst)} },
+	}, {
+		name: "owner-floor", kind: number, fallback: "1",
+		meaning: "with owner-first: slots that other nodes may always have",
+		set:     whole(func(c *Config) *int { return &c.OwnerFloor }, 1<<16),
+		get:     func(c *Config) []string { return []string{strconv.Itoa(c.OwnerFloor)} },
+	}, {
+		name: "guest-nice", kind: number, fallback: "0",
+		meaning: "0 to 19: how much nicer commands of other nodes run here than their callers have them; 20: only when no other process wants the CPU",
+		set:     whole(func(c *Config) *int { return &c.GuestNice }, 20),
+		get:     func(c *Config) []string { return []string{strconv.Itoa(c.GuestNice)} },
 	}, {
 		name: "allow", list: true, shown: "any member",
 		meaning: "networks that may connect, CIDR or address/mask; loopback always may. Bare arguments are pairs of address and mask",
@@ -207,13 +222,15 @@ func path(field func(*Config) *string) func(*Config, string) error {
 	}
 }
 
-func slots(c *Config, s string) error {
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 || n > 1<<16 {
-		return fmt.Errorf("%q: not a number from 0 to 65536", s)
+func whole(field func(*Config) *int, most int) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 0 || n > most {
+			return fmt.Errorf("%q: not a number from 0 to %d", s, most)
+		}
+		*field(c) = n
+		return nil
 	}
-	c.Slots = n
-	return nil
 }
 
 // labelsLimit is for all labels together, with commas between: they travel with a node's facts, which have a limit (cluster/facts.go).

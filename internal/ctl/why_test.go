@@ -24,8 +24,10 @@ func asked(t *testing.T, cache string, args ...string) (code int, out, errs stri
 	var stdout, stderr bytes.Buffer
 	code = Run(t.Context(), Env{
 		Args: args, Stdout: &stdout, Stderr: &stderr,
-		Getenv: func(k string) string { return map[string]string{"XDG_CACHE_HOME": cache, "MEXEC_SOCKET": "/nonexistent/socket"}[k] },
-		Now:    func() time.Time { return noon.Add(time.Second) },
+		Getenv: func(k string) string {
+			return map[string]string{"XDG_CACHE_HOME": cache, "MEXEC_SOCKET": "/nonexistent/socket"}[k]
+		},
+		Now: func() time.Time { return noon.Add(time.Second) },
 	})
 	return code, stdout.String(), stderr.String()
 }

@@ -36,25 +36,28 @@ import (
 
 // Config is what a daemon runs by; see package config for what each of these means to people.
 type Config struct {
-	Socket    string
-	State     string          // directory in which it may keep what it was told; empty: none
-	Identity  *ident.Identity // nil: alone
-	Listen    string
-	Gossip    string
-	Advertise string // host by which others reach this node
-	Join      []string
-	Allow     func(netip.Addr) bool // nil: any member
-	Slots     int                   // 0: as many as CPUs that may be used
-	Labels    []string
-	KeepAlive time.Duration
-	MaxSkew   time.Duration
-	RootJobs  bool
-	Cgroup    string
-	Stage     string // path of mexec-stage
-	Debug     bool
-	Root      int // not 0: what already runs below this process takes slots (adopt.go)
-	Log       *slog.Logger
-	Now       func() time.Time // nil: time.Now; a test's clock may be wrong on purpose
+	Socket     string
+	State      string          // directory in which it may keep what it was told; empty: none
+	Identity   *ident.Identity // nil: alone
+	Listen     string
+	Gossip     string
+	Advertise  string // host by which others reach this node
+	Join       []string
+	Allow      func(netip.Addr) bool // nil: any member
+	Slots      int                   // 0: as many as CPUs that may be used
+	Labels     []string
+	OwnerFirst bool // what this node's users do besides shrinks what other homes get
+	OwnerFloor int  // to no less than so many slots
+	GuestNice  int  // 0 to 19: how much nicer commands of others are than at home; 20: they run when nothing else does
+	KeepAlive  time.Duration
+	MaxSkew    time.Duration
+	RootJobs   bool
+	Cgroup     string
+	Stage      string // path of mexec-stage
+	Debug      bool
+	Root       int // not 0: what already runs below this process takes slots (adopt.go)
+	Log        *slog.Logger
+	Now        func() time.Time // nil: time.Now; a test's clock may be wrong on purpose
 }
 
 // Daemon is one node.
@@ -187,6 +190,9 @@ func (d *Daemon) openCluster(self *mexec.Node) (err error) {
 	d.wg.Go(func() { d.server.Serve(&fence{ln, cfg.Allow, d.log}) })
 	d.wg.Go(d.peers.follow)
 	d.wg.Go(d.renew)
+	if cfg.OwnerFirst {
+		d.wg.Go(d.watchOwner)
+	}
 	d.log.Info(fmt.Sprintf("node %d, %s, of cluster %s: link %s, %d slots, jobs held by %s",
 		self.Number, self.Name, id.Cluster, self.Addr, self.Slots, d.spawner.Containment()))
 	if drain.Draining {
@@ -308,8 +314,9 @@ func (d *Daemon) renew() {
 // sample is this node's load as it tells others.
 func (d *Daemon) sample() cluster.Load {
 	load, _ := gauge.Load()
-	total, busy := d.placer.busy()
-	return cluster.Load{Slots: total, Busy: busy, Load: load}
+	_, busy, _ := d.placer.busy()
+	slots, _ := d.placer.offered()
+	return cluster.Load{Slots: slots, Busy: busy, Load: load}
 }
 
 // fence lets only addresses in that the allow list has: the second fence, before any byte is read.

@@ -78,7 +78,8 @@ func open(c *config.Config, log *slog.Logger) (*Daemon, error) {
 	}
 	cfg := Config{
 		Socket: c.Socket, State: c.State, Listen: c.Listen, Gossip: c.Gossip, Advertise: c.Advertise, Join: c.Join,
-		Slots: c.Slots, Labels: c.Labels, KeepAlive: c.KeepAlive, MaxSkew: c.MaxSkew, RootJobs: c.RootJobs,
+		Slots: c.Slots, Labels: c.Labels, OwnerFirst: c.OwnerFirst, OwnerFloor: c.OwnerFloor, GuestNice: c.GuestNice,
+		KeepAlive: c.KeepAlive, MaxSkew: c.MaxSkew, RootJobs: c.RootJobs,
 		Cgroup: c.Cgroup, Stage: Beside("mexec-stage"), Debug: c.Debug, Log: log,
 	}
 	if len(c.Allow) > 0 {

@@ -146,6 +146,8 @@ func (p *peers) view() []mexec.Node {
 			n.Slots, n.Busy, n.Load = load.Slots, load.Busy, load.Load
 			if drain := p.d.drain.now(); drain.Draining {
 				n.Why = drainWords(drain)
+			} else {
+				_, n.Why = p.d.placer.offered()
 			}
 		} else if k := p.known[n.Name]; k.alive && now.Before(k.until) {
 			n.State, n.Why = mexec.Down, k.cause

@@ -31,15 +31,20 @@ type placer struct {
 	placed   map[mexec.JobID]chan place.Start
 	watchers []*watcher // feed.go
 	draining bool       // other homes get nothing
+	leaves   int        // what the owner of this node leaves to them; -1: all
+	leavesBy string     // why that is not all
 }
 
 func newPlacer(self mexec.Node, now func() time.Time) *placer {
-	return &placer{
+	p := &placer{
 		self: self.Name, now: now,
 		home: place.NewHome(self, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))), slots: place.NewSlots(self.Slots), book: ledger.New(),
 		addrs: map[mexec.NodeID]string{}, sessions: map[mexec.NodeID]*link.Session{},
 		placed: map[mexec.JobID]chan place.Start{},
+		leaves: -1,
 	}
+	p.slots.Host(self.Name)
+	return p
 }
 
 // with runs f under the lock and then does what the two halves want done, until both rest.
@@ -259,9 +264,36 @@ func (p *placer) wanted(s *link.Session, shares []place.Share) {
 
 // drains says whether other homes get nothing.
 func (p *placer) drains(yes bool) {
-	p.with(func(time.Time) {
+	p.with(func(now time.Time) {
 		p.draining = yes
+		p.boundLocked(now)
 	})
+}
+
+// leave says how many slots the owner of this node leaves to other homes, and why that is not all.
+func (p *placer) leave(slots int, why string) {
+	p.mu.Lock()
+	same := p.leaves == slots
+	p.leavesBy = why
+	p.mu.Unlock()
+	if same { // as nearly always
+		return
+	}
+	p.with(func(now time.Time) {
+		p.leaves = slots
+		p.boundLocked(now)
+	})
+}
+
+func (p *placer) boundLocked(now time.Time) {
+	most := p.slots.Total()
+	if p.leaves >= 0 {
+		most = min(most, p.leaves)
+	}
+	if p.draining {
+		most = 0
+	}
+	p.slots.Guests(most, now)
 }
 
 func (p *placer) returned(s *link.Session, ids []place.Grant) {
@@ -347,8 +379,21 @@ func (p *placer) tick() {
 	})
 }
 
-func (p *placer) busy() (total, busy int) {
+// busy is what this node has: slots in all, those that are held, and those of these that other homes hold.
+func (p *placer) busy() (total, busy, guests int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.slots.Total(), p.slots.Busy()
+	return p.slots.Total(), p.slots.Busy(), p.slots.Guest()
+}
+
+// offered is how many slots there are from other homes' point of view, and why that is not all: what the owner leaves to them, and what is held by our own
+// home and so is busy. Of a node that drains they hear in another way.
+func (p *placer) offered() (slots int, why string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	total := p.slots.Total()
+	if p.leaves < 0 || p.leaves >= total {
+		return total, ""
+	}
+	return min(total, p.leaves+p.slots.Busy()-p.slots.Guest()), p.leavesBy
 }

@@ -44,7 +44,11 @@ func (w worker) Returned(s *link.Session, ids []place.Grant)  { w.d.placer.retur
 func (w worker) Load() *mexecpb.Load {
 	l := w.d.sample()
 	drain := w.d.drain.now()
-	return &mexecpb.Load{Slots: uint32(l.Slots), Busy: uint32(l.Busy), LoadMilli: uint32(l.Load * 1000), Draining: drain.Draining, Why: drain.Why}
+	load := &mexecpb.Load{Slots: uint32(l.Slots), Busy: uint32(l.Busy), LoadMilli: uint32(l.Load * 1000), Draining: drain.Draining, Why: drain.Why}
+	if !drain.Draining {
+		_, load.Why = w.d.placer.offered()
+	}
+	return load
 }
 
 // Run serves one job of a home.
@@ -141,7 +145,7 @@ func (g *guest) admit(start *mexecpb.Start) (spawn.Job, *mexecpb.Down) {
 	return spawn.Job{
 		Exec: start.Exec, SetIDs: d.everyone, UID: start.Uid, GID: start.Gid, Groups: start.Groups,
 		SameKernel: g.session.SameKernel, CheckDirectory: true, CheckProgram: true,
-		Skew: time.Duration(start.SkewMs) * time.Millisecond, EnvSetter: setter,
+		Skew: time.Duration(start.SkewMs) * time.Millisecond, EnvSetter: setter, Nicer: d.cfg.GuestNice,
 	}, nil
 }
 

@@ -64,6 +64,7 @@ func (s *Slots) change(c *claim, held, lent, want int) {
 	c.build.held += held
 	c.build.user.held += held
 	s.counted += held
+	s.guests.count(c.tenant.home, held)
 	c.lent += lent
 	c.want = want
 	by := c.short() - was
@@ -155,7 +156,7 @@ func (s *Slots) firstOf(u *user, fit bool) *claim {
 		}
 		var least *claim
 		for _, c := range b.claims {
-			if c.short() > 0 && (least == nil || before(c.held, c.turn, least.held, least.turn)) && (!fit || s.fits(s.need(c.memory))) {
+			if c.short() > 0 && s.guests.may(c.tenant.home) && (least == nil || before(c.held, c.turn, least.held, least.turn)) && (!fit || s.fits(s.need(c.memory))) {
 				least = c
 			}
 		}

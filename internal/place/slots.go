@@ -24,6 +24,7 @@ type Slots struct {
 	users    []*user
 	weights  map[uint32]float64
 	counted  int   // grants that count against total
+	guests   guests
 	reserved int64 // by all grants
 	short    int   // slots that are wanted and not held
 	turn     uint64
@@ -89,7 +90,7 @@ func (s *Slots) Take() (offers, recalls []Offer) {
 
 // lease is how long a grant of this home may lie idle.
 func (s *Slots) lease(t *tenant) time.Duration {
-	if t != nil && s.short > t.short {
+	if t != nil && s.wanted() > t.short {
 		return 0
 	}
 	return Lease
@@ -198,7 +199,7 @@ func (s *Slots) End(id Grant, now time.Time) (renewed Renewal) {
 		switch {
 		case c != nil && c.tenant == t:
 			renewed.Grant = s.grant(c, s.need(c.memory), now).id
-		case c == nil && s.short == 0: // for the next one, that nobody has asked for yet
+		case c == nil && s.wanted() == 0 && s.guests.may(t.home): // for the next one, that nobody has asked for yet
 			renewed.Grant = s.grant(g.claim, s.left(s.need(g.claim.memory)), now).id
 		}
 		if renewed.Grant != 0 {
@@ -280,6 +281,9 @@ func (s *Slots) best(now time.Time) *claim {
 		return nil
 	}
 	c := s.first(false)
+	if c == nil { // guests may have no more
+		return nil
+	}
 	if s.fits(s.need(c.memory)) {
 		return c
 	}
@@ -315,20 +319,27 @@ const onTheWay = 50 * time.Millisecond
 
 // recall asks for idle grants back: the oldest ones, as many as are wanted or were granted beyond what there is.
 func (s *Slots) recall(now time.Time) {
-	most := s.short + max(0, s.counted-s.total)
+	short, guests := s.wanted(), s.guests.over()
+	most := short + max(0, s.counted-s.total)
 	if s.budget > 0 && s.reserved > s.budget {
 		most = max(most, s.counted)
 	}
-	over := most > s.short
-	for g := s.idle.first; g != nil && most > 0; g = g.after {
-		if g.recalled {
-			most--
+	over := most > short || guests > 0
+	for g := s.idle.first; g != nil && (most > 0 || guests > 0); g = g.after {
+		mine := g.claim.tenant.home == s.guests.host
+		if mine && most <= 0 {
 			continue
 		}
-		if age := now.Sub(g.given); age <= 0 || !over && s.short == g.claim.tenant.short && age < onTheWay {
+		if age := now.Sub(g.given); !g.recalled && (age <= 0 || !over && short == g.claim.tenant.short && age < onTheWay) {
 			continue // what is given just now is told for how long it may lie idle
 		}
 		most--
+		if !mine {
+			guests--
+		}
+		if g.recalled {
+			continue
+		}
 		g.recalled = true
 		home := g.claim.tenant.home
 		if i := slices.IndexFunc(s.recalls, func(o Offer) bool { return o.Home == home }); i >= 0 {

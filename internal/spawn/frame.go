@@ -27,6 +27,8 @@ const (
 	flagTerminal
 
 	flagDescriptors = 1024
+
+	nicerShift = 24 // how much nicer, in the highest byte
 )
 
 const recordSize = 16
@@ -51,7 +53,8 @@ func appendFrame(b []byte, j *Job, ignored uint64, supervise bool) []byte {
 	}
 	flags := flag(j.SetIDs, flagSetIDs) | flag(j.CheckProgram, flagCheckProgram) | flag(j.SameKernel, flagSameKernel) |
 		flag(j.EnvSetter != "", flagEnvSetter) | flag(supervise || j.Terminal, flagSupervise) | flag(j.CheckDirectory, flagCheckDirectory) |
-		flag(j.Terminal, flagTerminal) | flag(len(j.Descriptors) > 0, flagDescriptors)
+		flag(j.Terminal, flagTerminal) | flag(len(j.Descriptors) > 0, flagDescriptors) |
+		uint32(j.Nicer)<<nicerShift
 	var table []byte
 	if len(j.Descriptors) > 0 {
 		table = appendDescriptors(nil, j.Descriptors)

@@ -25,6 +25,7 @@ type Job struct {
 	CheckProgram   bool
 	Skew           time.Duration // how far the two clocks may be apart
 	EnvSetter      string        // script of this node that makes the job's environment; "" for none
+	Nicer          int           // how much nicer than its caller has it, up to 19; 20: SCHED_IDLE. Real-time jobs stay as they are
 
 	Stdio       [3]*os.File  // nil: closed. The caller closes them after Start
 	Terminal    bool         // the terminal among Stdio becomes the job's controlling one, and the job its foreground group. A supervisor leads its session
