@@ -16,7 +16,7 @@ const ownerLook = time.Second
 
 // watchOwner bounds what other homes may have until the daemon ends.
 func (d *Daemon) watchOwner() {
-	_, cpus, err := gauge.CPU()
+	_, cpus, err := gauge.Busy()
 	if err != nil {
 		d.log.Error(fmt.Sprintf("owner-first: %v: all slots are for everybody", err))
 		return
@@ -42,7 +42,7 @@ func (d *Daemon) watchOwner() {
 // look takes a sample. Where no control group holds the commands of others, each of their slots is taken for a busy CPU, as those of our own are.
 func (d *Daemon) look() (s owner.Sample, err error) {
 	s.At = d.now()
-	if s.Busy, _, err = gauge.CPU(); err != nil {
+	if s.Busy, _, err = gauge.Busy(); err != nil {
 		return s, err
 	}
 	_, busy, guests := d.placer.busy()

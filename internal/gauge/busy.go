@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// CPU is the time that all processes of the machine have used since it was booted, and how many CPUs it has. Time that a hypervisor took from the
+// Busy is the time that all processes of the machine have used since it was booted, and how many CPUs it has. Time that a hypervisor took from the
 // machine, and waiting for disks, is nobody's.
-func CPU() (used time.Duration, cpus int, err error) { return cpu(machine) }
+func Busy() (used time.Duration, cpus int, err error) { return busy(machine) }
 
 // tick is the unit of /proc/stat: 1/USER_HZ, which is 100 on every architecture of Linux but Alpha (proc_stat(5)).
 const tick = 10 * time.Millisecond
 
-func cpu(root fs.FS) (used time.Duration, cpus int, err error) {
+func busy(root fs.FS) (used time.Duration, cpus int, err error) {
 	b, err := fs.ReadFile(root, "proc/stat")
 	if err != nil {
 		return 0, 0, fmt.Errorf("read CPU time: %w", err)

@@ -17,15 +17,15 @@ func TestCPUTimeIsWhatProcessesHaveUsed(t *testing.T) {
 		{"cpu  1 2 3 4\ncpu0 1 2 3 4\n", 60 * time.Millisecond, 1}, // an old kernel
 		{"", 0, 0}, {"cpu 1 2 x 4\ncpu0 1\n", 0, 0}, {"cpu\ncpu0\n", 0, 0}, {"cpu 1 2 3 4\n", 0, 0},
 	} {
-		used, cpus, err := cpu(fstest.MapFS{"proc/stat": {Data: []byte(c.stat)}})
+		used, cpus, err := busy(fstest.MapFS{"proc/stat": {Data: []byte(c.stat)}})
 		if used != c.used || cpus != c.cpus || (err == nil) != (c.cpus > 0) {
 			t.Errorf("%q: %v, %d, %v", c.stat, used, cpus, err)
 		}
 	}
-	if _, _, err := cpu(fstest.MapFS{}); err == nil {
+	if _, _, err := busy(fstest.MapFS{}); err == nil {
 		t.Error("no file, no error")
 	}
-	if used, cpus, err := CPU(); err != nil || used <= 0 || cpus < 1 {
+	if used, cpus, err := Busy(); err != nil || used <= 0 || cpus < 1 {
 		t.Errorf("this machine: %v, %d, %v", used, cpus, err)
 	}
 }
