@@ -2,8 +2,11 @@ package ctl
 
 import "path/filepath"
 
-// LastBuild is the file among those of Cached in which mpmake and mprun leave a monitor.Record of the last build.
-const LastBuild = "last-build.json"
+// Files among those of Cached that mpmake and mprun leave of the last build: a monitor.Record, and a monitor.JobLine for each command that was placed.
+const (
+	LastBuild      = "last-build.json"
+	LastBuildTrace = "last-build.trace"
+)
 
 // Cached is a file or directory of ours among the user's caches, empty where there is no such place.
 func Cached(getenv func(string) string, name string) string {

@@ -71,7 +71,7 @@ func Run(ctx context.Context, env Env) int {
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(initCommand(env), tokenCommand(env), joinCommand(env), nodesCommand(env), drainCommand(env), undrainCommand(env), whyCommand(env), completionCommand(env))
+	root.AddCommand(initCommand(env), tokenCommand(env), joinCommand(env), nodesCommand(env), drainCommand(env), undrainCommand(env), whyCommand(env), traceCommand(env), completionCommand(env))
 	root.SetHelpCommand(helpCommand())
 
 	err := root.ExecuteContext(ctx)

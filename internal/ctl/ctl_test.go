@@ -134,8 +134,8 @@ func TestACommandLineWithoutSenseIsOneLineAndStatus2(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"bogus"}, `no command "bogus": there are completion, drain, init, join, nodes, token, undrain, why`},
-		{[]string{"help", "bogus"}, `no command "bogus": there are completion, drain, init, join, nodes, token, undrain, why`},
+		{[]string{"bogus"}, `no command "bogus": there are completion, drain, init, join, nodes, token, trace, undrain, why`},
+		{[]string{"help", "bogus"}, `no command "bogus": there are completion, drain, init, join, nodes, token, trace, undrain, why`},
 		{[]string{"--bogus"}, "unknown flag: --bogus"},
 		{[]string{"nodes", "--bogus"}, "unknown flag: --bogus"},
 		{[]string{"nodes", "x"}, `nodes: "x" is one argument too many`},

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,13 +16,14 @@ import (
 )
 
 // answers is a daemon that answers each query by the next of these, and the last again and again.
-func answers(t *testing.T, replies ...any) (socket string, asked *[]string) {
+func answers(t *testing.T, replies ...any) (socket string, asked func() []string) {
 	socket = filepath.Join(t.TempDir(), "s")
 	lis, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	asked = new([]string)
+	var mu sync.Mutex
+	var queries []string
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -31,7 +34,9 @@ func answers(t *testing.T, replies ...any) (socket string, asked *[]string) {
 			}
 			buf := make([]byte, 1<<10)
 			if n, _ := conn.Read(buf); n > wire.HeaderLen {
-				*asked = append(*asked, string(buf[wire.HeaderLen:n]))
+				mu.Lock()
+				queries = append(queries, string(buf[wire.HeaderLen:n]))
+				mu.Unlock()
 			}
 			switch r := replies[0].(type) {
 			case error:
@@ -47,7 +52,11 @@ func answers(t *testing.T, replies ...any) (socket string, asked *[]string) {
 		}
 	}()
 	t.Cleanup(func() { lis.Close(); <-done })
-	return socket, asked
+	return socket, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(queries)
+	}
 }
 
 func drained(guests int, why string) mexec.Drain {
@@ -89,8 +98,8 @@ func TestDrainSaysWhatItAskedForAndWhatIsLeft(t *testing.T) {
 		if c.errs != "" {
 			want = "mexecctl: " + c.errs + "\n"
 		}
-		if code != c.code || strings.TrimSpace(out) != c.out || errs != want || strings.Join(*asked, " ") != c.asked {
-			t.Errorf("%q: %d, asked %q, said\n%s%s", c.args, code, *asked, out, errs)
+		if code != c.code || strings.TrimSpace(out) != c.out || errs != want || strings.Join(asked(), " ") != c.asked {
+			t.Errorf("%q: %d, asked %q, said\n%s%s", c.args, code, asked(), out, errs)
 		}
 	}
 }

@@ -74,8 +74,8 @@ func TestWhyTellsTheStoryOfAJob(t *testing.T) {
 			t.Errorf("a flag among the words: %d, %s%s", code, out, errs)
 		}
 		code, out, errs = asked(t, "", "why", "--socket", socket, "--", "parser.c", "-o")
-		if code != 0 || errs != "" || !slices.Equal(*queries, []string{"why parser.c -o"}) {
-			t.Errorf("%s: %d, %s, asked %q", c.name, code, errs, *queries)
+		if code != 0 || errs != "" || !slices.Equal(queries(), []string{"why parser.c -o"}) {
+			t.Errorf("%s: %d, %s, asked %q", c.name, code, errs, queries())
 		}
 		golden(t, "why-"+c.name, out)
 		code, out, errs = asked(t, "", "why", "--socket", socket, "--json")

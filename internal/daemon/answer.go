@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"mexec"
@@ -15,6 +16,7 @@ import (
 //	nodes      every node that this one knows: a list of mexec.Node
 //	build ID   the sums of a build: a ledger.Build
 //	jobs       the asker's last jobs that ended, root's of all, newest first: a list of ledger.Job
+//	ended N    the asker's jobs that have ended from the Nth of all on: a ledger.Tail
 //	why WHICH  the newest job of the asker that has this number, or these words in its command, or any: a ledger.Account
 //	guests     whether this node drains, and how many commands of others run here: a mexec.Drain
 //	drain WHY  begins to drain, undrain ends it: the same (drain.go)
@@ -51,6 +53,22 @@ func (d *Daemon) answer(cred local.Cred, text string) (any, error) {
 			}
 		}
 		return jobs, nil
+	case "ended":
+		from, err := strconv.Atoi(arg)
+		if err != nil {
+			return nil, fmt.Errorf("query %q: from which one on?", text)
+		}
+		p := d.placer
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		jobs, next := p.book.EndedFrom(from)
+		ended := ledger.Tail{Next: next, Jobs: []ledger.Job{}}
+		for _, j := range jobs {
+			if cred.UID == 0 || cred.UID == j.UID {
+				ended.Jobs = append(ended.Jobs, *j)
+			}
+		}
+		return ended, nil
 	case "why":
 		p := d.placer
 		p.mu.Lock()
@@ -64,5 +82,5 @@ func (d *Daemon) answer(cred local.Cred, text string) (any, error) {
 		}
 		return j.Account(d.self), nil
 	}
-	return nil, fmt.Errorf("query %q: unknown; known are nodes, build ID, jobs, why [WHICH], guests, drain [WHY], undrain, watch BUILD [NODES]", text)
+	return nil, fmt.Errorf("query %q: unknown; known are nodes, build ID, jobs, ended N, why [WHICH], guests, drain [WHY], undrain, watch BUILD [NODES]", text)
 }

@@ -287,14 +287,14 @@ func TestCloseEndsTheJobsOfOthersAndReturns(t *testing.T) {
 
 func TestEveryQueryIsAnsweredWithJSONOrALineThatSaysWhichThereAre(t *testing.T) {
 	m := openOne(t, nil, nil)
-	for _, q := range []string{"nodes", "jobs", "build none", "guests"} {
+	for _, q := range []string{"nodes", "jobs", "build none", "guests", "ended 0"} {
 		var answer json.RawMessage
 		if err := ctl.Query(t.Context(), m.cfg.Socket, q, &answer); err != nil {
 			t.Error(q, err)
 		}
 	}
 	err := ctl.Query(t.Context(), m.cfg.Socket, "weather", new(any))
-	if err == nil || !strings.Contains(err.Error(), "unknown; known are nodes, build ID, jobs, why [WHICH], guests, drain [WHY], undrain, watch BUILD [NODES]") {
+	if err == nil || !strings.Contains(err.Error(), "unknown; known are nodes, build ID, jobs, ended N, why [WHICH], guests, drain [WHY], undrain, watch BUILD [NODES]") {
 		t.Error(err)
 	}
 }

@@ -1,6 +1,7 @@
 package drive
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -46,12 +47,21 @@ func record(file string, e monitor.Expect) {
 	}
 }
 
-// keep leaves what there is to say of the build that was the last one, for mexecctl why.
-func keep(getenv func(string) string, r monitor.Record) {
-	b, err := json.Marshal(r)
-	if file := ctl.Cached(getenv, ctl.LastBuild); err == nil && file != "" {
+// keep leaves what there is to say of the build that was the last one, for mexecctl why and mexecctl trace.
+func keep(getenv func(string) string, r monitor.Record, lines []monitor.JobLine) {
+	file, trace := ctl.Cached(getenv, ctl.LastBuild), ctl.Cached(getenv, ctl.LastBuildTrace)
+	if file == "" {
+		return
+	}
+	if b, err := json.Marshal(r); err == nil {
 		replace(file, append(b, '\n'))
 	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	for i := range lines {
+		e.Encode(&lines[i]) // a Buffer takes all, and a line has nothing that JSON has not
+	}
+	replace(trace, b.Bytes())
 }
 
 // replace gives a file new contents at once: two builds may end at the same time.

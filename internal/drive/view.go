@@ -106,7 +106,7 @@ func (v *view) end(args []string, tool *ending, ended time.Time) {
 	}
 	dir, _ := os.Getwd()
 	command := strings.Join(args, " ")
-	keep(v.build.getenv, v.model.Record(total, v.build.id, command, dir, nodeDaemon))
+	keep(v.build.getenv, v.model.Record(total, v.build.id, command, dir, nodeDaemon), v.model.JobLines(v.build.id))
 	err := fill(v.report, func(w io.Writer) error { return v.model.Report(w, total, command, dir) })
 	err = cmp.Or(err, fill(v.trace, func(w io.Writer) error { return v.model.Trace(w, total) }))
 	if err != nil {

@@ -246,6 +246,24 @@ func (l *Ledger) Open() int { return len(l.jobs) }
 
 func (l *Ledger) Total() int { return int(l.next) }
 
+// EndedFrom lists the jobs that have ended from the nth of all on, as far as they are remembered, in the order in which they ended, and says where the
+// list goes on later. Those of a number that is not reached yet, as after a restart of the daemon, are all.
+func (l *Ledger) EndedFrom(n int) (jobs []*Job, next int) {
+	if n < 0 || n > l.ended {
+		n = 0
+	}
+	for n = max(n, l.ended-keepJobs); n < l.ended; n++ {
+		jobs = append(jobs, l.past[n%keepJobs])
+	}
+	return jobs, l.ended
+}
+
+// Tail is an answer to who asks for the jobs that have ended since he asked last.
+type Tail struct {
+	Next int   `json:"next"` // where to go on
+	Jobs []Job `json:"jobs"`
+}
+
 // Recent lists the jobs that ended, newest first, at most n.
 func (l *Ledger) Recent(n int) []*Job {
 	n = min(n, l.ended, keepJobs)

@@ -94,6 +94,7 @@ type Model struct {
 	Rooms    []Room     // likewise
 
 	keep   bool
+	traced []*Command
 	nodes  map[mexec.NodeID]*Node
 	order  []mexec.NodeID
 	home   mexec.NodeID // this node; empty while nobody has said it
@@ -218,6 +219,7 @@ func (m *Model) fold(e *mexec.Event) {
 		m.failed(c)
 		m.measured(c)
 		m.slow(c)
+		m.trace(c)
 	case mexec.Lost:
 		m.leave(c)
 		delete(m.active, id)

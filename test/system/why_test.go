@@ -72,4 +72,20 @@ func TestWhyOfTheLastBuildNamesWhatStayedAndWhy(t *testing.T) {
 	if err := json.Unmarshal([]byte(why("--json").out), &rec); err != nil || rec.Placed+rec.Kept < 6 || rec.Placed < 3 {
 		t.Errorf("%+v, %v", rec, err)
 	}
+	// The same build as a trace has each command that was placed, with what it used here, too.
+	cmd = node1.Command("mexecctl", "trace", "--last-build")
+	cmd.Env = append(cmd.Env, "XDG_CACHE_HOME="+cache)
+	n := 0
+	for d := json.NewDecoder(strings.NewReader(run(t, cmd).out)); d.More(); n++ {
+		var l monitor.JobLine
+		if err := d.Decode(&l); err != nil || l.Wall <= 0 || l.CPU <= 0 || l.Kind == "" || l.Build != string(rec.Build) {
+			t.Errorf("%+v, %v", l, err)
+		}
+	}
+	if n != rec.Placed {
+		t.Errorf("%d lines of %d commands", n, rec.Placed)
+	}
+	if r := run(t, node1.Command("mexecctl", "trace", "--last", "3")); r.code != 0 || strings.Count(r.out, "\n") != 3 {
+		t.Errorf("the last three: %+v", r)
+	}
 }
