@@ -25,11 +25,14 @@ func drainCommand(env Env) *cobra.Command {
 		Use:               "drain [NODE…]",
 		ValidArgsFunction: cobra.NoFileCompletions,
 		Short:             "Let this node take no more commands of other nodes",
-		Long: `Let this node take no more commands of other nodes. Those that run here end in their own time, new ones go elsewhere, and what this
-node's own users start runs here as before. All nodes see it, with the reason, and it holds until mexecctl undrain, restarts of the daemon included.
+		Long: `Let this node take no more commands of other nodes. Those that run here end in
+their own time, new ones go elsewhere, and what this node's own users start
+runs here as before. All nodes see it, with the reason, and it holds until
+mexecctl undrain, restarts of the daemon included.
 
-A node is drained by its own daemon only, and by root or the user whose daemon it is. NODE is for scripts that run on all nodes: a node that is not
-among them says so.`,
+A node is drained by its own daemon only, and by root or the user whose daemon
+it is. NODE is for scripts that run on all nodes: a node that is not among them
+says so.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if strings.TrimSpace(why) != why || strings.ContainsAny(why, "\n\r") {
 				return usageError{errors.New("drain: --why is not one line of text")}

@@ -29,10 +29,13 @@ func traceCommand(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "trace [FILE]",
 		Short: "Record what commands took, for simulations of placement",
-		Long: `Record what commands took, for simulations of placement: a line of JSON for each, with when it was asked for (at), how long it ran (wall) and
-what it used (cpu, in nanoseconds like the others; memory, in bytes), its build, its kind, its command and its node.
+		Long: `Record what commands took, for simulations of placement: a line of JSON for
+each, with when it was asked for (at), how long it ran (wall) and what it used
+(cpu, in nanoseconds like the others; memory, in bytes), its build, its kind,
+its command and its node.
 
-Without an option commands are recorded that are asked for and end from now on, until Ctrl-C. What ran on this node is nobody's child here: of that cpu and
+Without an option commands are recorded that are asked for and end from now on,
+until Ctrl-C. What ran on this node is nobody's child here: of that cpu and
 memory are 0, but with --last-build, since mpmake and mprun know them.
 
 FILE must not be there yet; without one the lines go to stdout.`,
@@ -149,6 +152,7 @@ func endedFrom(ctx context.Context, socket string, from int) ([]ledger.Job, int,
 func writeJobs(out io.Writer, jobs []ledger.Job, began time.Time) error {
 	w := bufio.NewWriter(out)
 	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
 	for i := range jobs {
 		j := &jobs[i]
 		line := monitor.JobLine{

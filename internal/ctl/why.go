@@ -25,12 +25,17 @@ func whyCommand(env Env) *cobra.Command {
 		Use:               "why [JOB | WORDS]",
 		Short:             "Say where a command ran and why, or where those of the last build did",
 		ValidArgsFunction: cobra.NoFileCompletions,
-		Long: `Say where a command ran and why: from which nodes it was chosen and what was expected of each, which of them would not have it, how long it
-waited, and how it ended. JOB is its number; WORDS, such as the name of a file, mean the last command that has them; without both it is the
-last one of all. This machine's daemon remembers the last few thousand. Users hear of their own commands, root of all.
+		Long: `Say where a command ran and why: from which nodes it was chosen and what was
+expected of each, which of them would not have it, how long it waited, and how
+it ended. JOB is its number; WORDS, such as the name of a file, mean the last
+command that has them; without both it is the last one of all. This machine's
+daemon remembers the last few thousand. Users hear of their own commands, root
+of all.
 
-With --last-build it is about the last mpmake or mprun of this user: how much ran where, what stayed here, for which reasons, how much CPU time
-that was and how much later it was done than it would have been elsewhere, where that is known.`,
+With --last-build it is about the last mpmake or mprun of this user: how much
+ran where, what stayed here, for which reasons, how much CPU time that was and
+how much later it was done than it would have been elsewhere, where that is
+known.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if build && len(args) > 0 {
 				return usageError{errors.New("why: --last-build and a command: which of both?")}
@@ -114,7 +119,7 @@ func printAccount(w io.Writer, a ledger.Account, now time.Time) error {
 	case a.Node == "" || a.Started.IsZero():
 		row("waits", "for a slot, since %s", span(now.Sub(a.Received)))
 	default:
-		row("ran", "%s, %s later: %s", where, span(a.Started.Sub(a.Received)), printable(a.Why))
+		row("ran", "%s, %s later: %s", where, span(a.Started.Sub(a.Received)), printable(monitor.Unwaited(a.Why)))
 	}
 	switch a.State {
 	case ledger.Running, ledger.Starting:

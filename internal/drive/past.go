@@ -58,6 +58,7 @@ func keep(getenv func(string) string, r monitor.Record, lines []monitor.JobLine)
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
 	for i := range lines {
 		e.Encode(&lines[i]) // a Buffer takes all, and a line has nothing that JSON has not
 	}

@@ -46,7 +46,7 @@ func (m *Model) JobLines(build mexec.BuildID) []JobLine {
 // The kinds by which mexec itself learns are told where a command is started, of all of its arguments (libmexec/kind.c).
 func Kind(command string) string {
 	kind := []string{Program(command)}
-	for word := range strings.FieldsSeq(command) {
+	for word := range strings.FieldsSeq(short(command)) {
 		if len(word) < 2 || word[0] != '-' || len(kind) > 8 {
 			continue
 		}

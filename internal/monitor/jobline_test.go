@@ -12,7 +12,7 @@ func TestAKindIsAProgramAndTheNamesOfItsOptions(t *testing.T) {
 	for command, want := range map[string]string{
 		"cc -O2 -c a.c -o a.o":               "cc -O -c -o",
 		"/usr/bin/cc -Ia -Ib -O3 -c b.c":     "cc -I -O -c",
-		"sh -c cd sub && ld -o prog x.o":     "ld -c -o",
+		"sh -c cd sub && ld -o prog x.o":     "ld -o",
 		"tool --mode=fast --level=3 - --":    "tool --mode --level --",
 		"":                                   "?",
 		"x -a -b -c -d -e -f -g -h -i -j -k": "x -a -b -c -d -e -f -g -h",

@@ -141,10 +141,16 @@ func commands(all []*Command, daemon string) (some []RecordCommand) {
 
 // reason is what many commands have in common of why they ran where they did: without what was counted and measured for one of them.
 func reason(why string) string {
-	why, _, _ = strings.Cut(why, ", after ")
+	why = Unwaited(why)
 	if before, count, ok := strings.Cut(why, ": "); ok && count != "" && count[0] >= '0' && count[0] <= '9' {
 		return before
 	}
+	return why
+}
+
+// Unwaited is why a command ran where it did without how long it had waited, where that is told beside.
+func Unwaited(why string) string {
+	why, _, _ = strings.Cut(why, ", after ")
 	return why
 }
 
@@ -205,7 +211,7 @@ func (r *Record) Text(now time.Time) string {
 			if c.Job != 0 {
 				job = fmt.Sprint(c.Job)
 			}
-			rows = append(rows, []string{cut(short(plain(c.Text)), 40, "…"), job, plain(string(c.Node)), seconds(c.Took), seconds(c.Waited), cut(plain(c.Why), 60, "…")})
+			rows = append(rows, []string{cut(short(plain(c.Text)), 40, "…"), job, plain(string(c.Node)), seconds(c.Took), seconds(c.Waited), cut(plain(Unwaited(c.Why)), 60, "…")})
 		}
 		table(&b, rows)
 	}
