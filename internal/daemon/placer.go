@@ -130,7 +130,13 @@ func (p *placer) submit(build mexec.BuildID, command string, caller ledger.Calle
 }
 
 // considered is what a start was chosen from, as the book has it.
-func considered(place.Start) []ledger.Candidate { return nil }
+func considered(s place.Start) []ledger.Candidate {
+	list := make([]ledger.Candidate, len(s.Considered))
+	for i, c := range s.Considered {
+		list[i] = ledger.Candidate(c)
+	}
+	return list
+}
 
 // granted notes where a job is to start.
 func (p *placer) granted(j *ledger.Job, s place.Start) {

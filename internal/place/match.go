@@ -205,20 +205,33 @@ func (h *Home) why(j *job, n *node, now time.Time) string {
 	return why
 }
 
+// expected is what is known of how long a job will be on a node that it can start on now, 0 if nothing is. What it would have to wait for elsewhere nobody knows, and
+// what the jobs of its queue usually take is good enough to place it by, but no word to give to people.
+func (h *Home) expected(n *node, j *job) time.Duration {
+	if j.Cost.Wall == 0 {
+		return 0
+	}
+	return h.cost(n, j)
+}
+
 // consider lists the node that a job starts on and some that it could have gone to: those with idle grants, those that refused it, this node.
 func (h *Home) consider(j *job, n *node, now time.Time) []Candidate {
 	if cap(h.slab)-len(h.slab) < told {
 		h.slab = make([]Candidate, 0, 64*told)
 	}
-	list := append(h.slab[len(h.slab):len(h.slab):len(h.slab)+told], Candidate{n.Name, h.cost(n, j), "chosen"})
+	list := append(h.slab[len(h.slab):len(h.slab):len(h.slab)+told], Candidate{n.Name, h.expected(n, j), "chosen"})
 	if j.Here == "" {
 		for i := 0; i < len(h.idles) && len(list) < told-1; i++ {
 			o := h.idles[len(h.idles)-1-i]
 			if o == n {
 				continue
 			}
-			_, cost, why := h.suits(o, j, now)
-			list = append(list, Candidate{o.Name, cost, why})
+			grant, _, why := h.suits(o, j, now)
+			c := Candidate{Node: o.Name, Why: why}
+			if grant >= 0 {
+				c.Cost = h.expected(o, j)
+			}
+			list = append(list, c)
 		}
 		for _, name := range j.refused {
 			if len(list) < told-1 {
@@ -230,7 +243,7 @@ func (h *Home) consider(j *job, n *node, now time.Time) []Candidate {
 			if !j.queue.set.mine {
 				why = "not asked for"
 			}
-			list = append(list, Candidate{h.me.Name, h.cost(h.me, j), why})
+			list = append(list, Candidate{Node: h.me.Name, Why: why})
 		}
 	}
 	h.slab = h.slab[:len(h.slab)+len(list)]
