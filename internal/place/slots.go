@@ -23,7 +23,7 @@ type Slots struct {
 	tenants  map[mexec.NodeID]*tenant
 	users    []*user
 	weights  map[uint32]float64
-	counted  int   // grants that count against total
+	counted  int // grants that count against total
 	guests   guests
 	reserved int64 // by all grants
 	short    int   // slots that are wanted and not held
