@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kind.h"
 #include "stub.h"
 
 // Asking 64 times costs less than reading /proc/self/status once, and needs no /proc.
@@ -124,6 +125,7 @@ bool describe(struct job *job)
 	h->repeat_len = strlen(job->repeat);
 	h->strings_len = strings(job->argv, &h->argc);
 	h->strings_len += strings(job->env, &h->envc);
+	h->kind = kind_of(job->path, job->argv);
 	program(job);
 	job->described = directory(job);
 	return job->described;

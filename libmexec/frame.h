@@ -105,8 +105,9 @@ struct exec_head {
 	uint32_t unsent;       // so many are open above 2, and that is too many
 	uint32_t repeat_len;
 	uint32_t zero;
+	uint64_t kind;
 };
-_Static_assert(sizeof(struct exec_head) == 488, "the exec body's fixed part is 488 bytes");
+_Static_assert(sizeof(struct exec_head) == 496, "the exec body's fixed part is 496 bytes");
 
 enum stage_flags {
 	STAGE_SET_IDS = 1,

@@ -108,7 +108,7 @@ func TestAMalformedFrameIsRefused(t *testing.T) {
 			}
 		}
 	}
-	for _, n := range []int{0, 1, 479, 480, 487, 500, len(good) - 1} {
+	for _, n := range []int{0, 1, 487, 488, 495, 500, len(good) - 1} {
 		try(fmt.Sprintf("the first %d bytes", n), good[:n])
 	}
 }

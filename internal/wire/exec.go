@@ -21,7 +21,7 @@ const (
 )
 
 const (
-	headLen  = 488
+	headLen  = 496
 	rlimits  = 16
 	maxLists = 1 << 16 // more groups than NGROUPS_MAX are not from a stub
 
@@ -93,6 +93,7 @@ type ExecBody struct {
 	Cwd, Path         []byte
 	Nodes, Build      []byte
 	Repeat            []byte // names of programs that the policy calls repeatable, blanks between
+	Kind              uint64 // what kind of command it is (libmexec/kind.h)
 	Argc, Envc        int
 	Argv, Env         []byte // strings, each with its NUL
 }
@@ -155,6 +156,8 @@ func ParseExec(body []byte) (*ExecBody, error) {
 	descriptors := c.u32()
 	e.Unsent = c.u32()
 	lens[4] = c.u32()
+	c.u32()
+	e.Kind = c.u64()
 
 	rest := body[head:]
 	if ngroups > maxLists || descriptors > MaxDescriptors || uint64(len(rest)) < 4*(uint64(ngroups)+uint64(descriptors)) {
@@ -304,6 +307,7 @@ func (e *ExecBody) Append(dst []byte) []byte {
 	dst = le.AppendUint16(dst, s.CPUs)
 	dst = le.AppendUint16(dst, e.Special)
 	u32(uint32(len(e.Descriptors)), e.Unsent, uint32(len(e.Repeat)), 0)
+	u64(e.Kind)
 	u32(e.Groups...)
 	u32(e.Descriptors...)
 	for _, s := range [][]byte{e.Cwd, e.Path, e.Nodes, e.Build, e.Repeat} {

@@ -18,7 +18,7 @@ func example() *ExecBody {
 		Sched:      Scheduling{Policy: 3, ResetOnFork: true, IOPrio: 0x4003, OOMScoreAdj: -17, Personality: 0x40000, TimerSlack: 60000, CPUs: 2},
 		Securebits: 1,
 		Groups:     []uint32{4, 24, 100}, Descriptors: []uint32{3, 63}, Unsent: 5,
-		Cwd: []byte("/src/a b"), Path: []byte("/usr/bin/cc"), Nodes: []byte("1-3,node[5-8]"), Build: []byte("b42"), Repeat: []byte("protoc moc*"),
+		Cwd: []byte("/src/a b"), Path: []byte("/usr/bin/cc"), Nodes: []byte("1-3,node[5-8]"), Build: []byte("b42"), Repeat: []byte("protoc moc*"), Kind: 0x0123456789abcdef,
 		Argc: 3, Envc: 3,
 		Argv: Strings([]string{"cc", "", "-DX=\xff\xfe"}), Env: Strings([]string{"A=1", "no equals sign", "A=2"}),
 	}

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../kind.h"
 #include "harness.h"
 
 static struct received *offered(char *const argv[], char *const env[], void (*before)(void))
@@ -54,7 +55,7 @@ TEST(attributes_are_what_execve_would_hand_on)
 	struct received *r = offered(LIST("mexec", "-n", "1-3,x", "true", "", "\xff\xfe"), LIST(SOCKET, "PATH=/nowhere:/usr/bin"),
 				     unusual);
 	struct exec_head *h = &r->head;
-	SAME(h->head_len, 488);
+	SAME(h->head_len, 496);
 	SAME(h->flags, EXEC_NO_NEW_PRIVS);
 	SAME(h->umask, 027);
 	SAME(h->nice, 5);
@@ -83,6 +84,7 @@ TEST(attributes_are_what_execve_would_hand_on)
 	SAME_TEXT(r->argv[0], "true");
 	SAME_TEXT(r->argv[1], "");
 	SAME_TEXT(r->argv[2], "\xff\xfe");
+	CHECK(h->kind == kind_of("true", LIST("true", "", "\xff\xfe")));
 }
 
 TEST(directory_and_program_are_what_stat_shows)

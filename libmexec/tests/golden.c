@@ -59,13 +59,14 @@ static int exec_frame(const char *dir, bool write_it)
 		.cwd = "/src/a b",
 		.groups = {4, 24, 100},
 		.descriptors = {3, 63},
-		.head = {.head_len = 488, .flags = EXEC_VERBOSE | EXEC_DRIVER | EXEC_RERUN_SAFE, .fds = 7, .umask = 027, .nice = -3, .pgid = 77, .ppid = 76,
+		.head = {.head_len = 496, .flags = EXEC_VERBOSE | EXEC_DRIVER | EXEC_RERUN_SAFE, .fds = 7, .umask = 027, .nice = -3, .pgid = 77, .ppid = 76,
 			 .sigign = 1 << 12, .sigblk = 1ull << 63, .uid = {1000, 1000, 1000}, .gid = {100, 100, 100},
 			 .dir_dev = 1, .dir_ino = 2, .dir_ctime_sec = 3, .dir_ctime_nsec = 4, .dir_taken_sec = 5, .dir_taken_nsec = 6,
 			 .dir_fs = 0x6969, .prog_dev = 7, .prog_ino = 8, .prog_size = 9, .prog_mtime_sec = 10, .prog_mtime_nsec = 11,
 			 .prog_mode = 0100755, .prog_fs = 0xef53, .ngroups = 3, .argc = 3, .envc = 3, .cwd_len = 8, .path_len = 11,
 			 .nodes_len = 13, .build_len = 3, .repeat_len = 11, .strings_len = 3 + 1 + 7 + 4 + 15 + 4, .sched_policy = 3, .sched_flags = EXEC_RESET_ON_FORK,
-			 .securebits = 1, .ioprio = 0x4003, .oom_score_adj = -17, .personality = 0x40000, .timer_slack = 60000, .cpus = 2, .ndescriptors = 2, .unsent = 5},
+			 .securebits = 1, .ioprio = 0x4003, .oom_score_adj = -17, .personality = 0x40000, .timer_slack = 60000, .cpus = 2, .ndescriptors = 2, .unsent = 5,
+			 .kind = 0x0123456789abcdef},
 	};
 	char *argv[] = {"cc", "", "-DX=\xff\xfe", NULL}, *env[] = {"A=1", "no equals sign", "A=2", NULL};
 	job.argv = argv;
