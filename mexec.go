@@ -120,7 +120,7 @@ type Cost struct {
 	Runs   int           `json:"runs"` // that it was learned from
 	CPU    time.Duration `json:"cpu_ns"`
 	Wall   time.Duration `json:"wall_ns"`
-	Memory int64         `json:"memory"` // bytes, the peak of all that it starts
+	Memory int64         `json:"memory"` // bytes to hold for it: the peak of all that it starts, and a margin
 	Output int64         `json:"output"` // bytes that it writes to relayed descriptors
 }
 

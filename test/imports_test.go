@@ -24,7 +24,7 @@ const module = "mexec"
 // Each may import these packages of ours besides the standard library.
 var core = map[string][]string{
 	"mexec":                  {},
-	"mexec/internal/history": {},
+	"mexec/internal/history": {"mexec"},
 	"mexec/internal/ledger":  {"mexec"},
 	"mexec/internal/monitor": {"mexec"},
 	"mexec/internal/owner":   {},

@@ -21,8 +21,8 @@ type Job struct {
 	Cost  mexec.Cost // what its kind has taken
 }
 
-// Need is the memory that a job is granted: the peak of its kind and an eighth more, 0 where nobody knows.
-func (j *Job) Need() int64 { return j.Cost.Memory + j.Cost.Memory/8 }
+// Need is the memory that a job is granted, 0 where nobody knows. The margin above the peaks that were seen is history's to add, which knows how far they are apart.
+func (j *Job) Need() int64 { return j.Cost.Memory }
 
 // Refusal says how far a node's refusal reaches.
 type Refusal int
