@@ -91,9 +91,9 @@ func TestMemoryIsNarrowedByEveryGroupAbove(t *testing.T) {
 		available, total int64
 	}{
 		{"no group", host("proc/meminfo", meminfo), 600 << 10, 1000 << 10},
-		{"v2 limit, cold file pages are free", host("proc/meminfo", meminfo, info, mountV2, mine, "0::/a\n",
+		{"v2 limit, file pages are free", host("proc/meminfo", meminfo, info, mountV2, mine, "0::/a\n",
 			"sys/fs/cgroup/a/memory.max", "102400\n", "sys/fs/cgroup/a/memory.current", "92160\n",
-			"sys/fs/cgroup/a/memory.stat", "anon 5\ninactive_file 40960\n"), 51200, 102400},
+			"sys/fs/cgroup/a/memory.stat", "anon 5\ninactive_file 40000\nactive_file 960\n"), 51200, 102400},
 		{"v2 without a limit", host("proc/meminfo", meminfo, info, mountV2, mine, "0::/a\n",
 			"sys/fs/cgroup/a/memory.max", "max\n", "sys/fs/cgroup/a/memory.current", "92160\n"), 600 << 10, 1000 << 10},
 		{"v1 without a limit", host("proc/meminfo", meminfo, info, mountHybrid, mine, "1:memory:/\n",
@@ -102,7 +102,7 @@ func TestMemoryIsNarrowedByEveryGroupAbove(t *testing.T) {
 		{"v1, the group further out is the full one", host("proc/meminfo", meminfo, info, mountHybrid, mine, "1:memory:/s/j\n",
 			"sys/fs/cgroup/memory/s/j/memory.limit_in_bytes", "51200", "sys/fs/cgroup/memory/s/j/memory.usage_in_bytes", "0",
 			"sys/fs/cgroup/memory/s/memory.limit_in_bytes", "102400", "sys/fs/cgroup/memory/s/memory.usage_in_bytes", "102400",
-			"sys/fs/cgroup/memory/s/memory.stat", "total_inactive_file 1024\n"), 1024, 51200},
+			"sys/fs/cgroup/memory/s/memory.stat", "total_inactive_file 1000\ntotal_active_file 24\nactive_file 7\n"), 1024, 51200},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -33,12 +33,12 @@ func memory(root fs.FS) (available, total int64, err error) {
 	return available, total, nil
 }
 
-// groupMemory is what one group may have and what of it is free. Pages of files that nobody has used lately count as
-// free: the kernel drops them before it says no, and without them each group that has read a lot looks full.
+// groupMemory is what one group may have and what of it is free. Pages of files count as
+// free, as they do in MemAvailable: the kernel drops them before it says no, and with them each group that has read a lot would look full.
 func groupMemory(root fs.FS, g group) (limit, free int64, ok bool) {
-	limitFile, usedFile, cold := "memory.max", "memory.current", "inactive_file"
+	limitFile, usedFile, prefix := "memory.max", "memory.current", ""
 	if !g.v2 {
-		limitFile, usedFile, cold = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+		limitFile, usedFile, prefix = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"
 	}
 	limit, ok = number(read(root, g.dir, limitFile))
 	if !ok || limit > math.MaxInt64/2 { // v1 says "no limit" as a number near 2^63
@@ -48,8 +48,10 @@ func groupMemory(root fs.FS, g group) (limit, free int64, ok bool) {
 	if !ok {
 		return limit, limit, true
 	}
-	reclaimable, _ := field(read(root, g.dir, "memory.stat"), cold)
-	return limit, max(limit-max(used-reclaimable, 0), 0), true
+	stat := read(root, g.dir, "memory.stat")
+	cold, _ := field(stat, prefix+"inactive_file")
+	warm, _ := field(stat, prefix+"active_file")
+	return limit, max(limit-max(used-cold-warm, 0), 0), true
 }
 
 // field finds the number behind a name at the start of a line.

@@ -172,17 +172,17 @@ func (p *Process) Pids() []int {
 		pids, _ := p.group.procs()
 		return pids
 	}
-	return children(p.stage, nil)
+	return Below(p.stage, nil)
 }
 
-// children are all processes below one.
-func children(pid int, all []int) []int {
+// Below adds all processes below one.
+func Below(pid int, all []int) []int {
 	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, name := range lists {
 		b, _ := os.ReadFile(name)
 		for _, field := range strings.Fields(string(b)) {
 			if child, err := strconv.Atoi(field); err == nil {
-				all = children(child, append(all, child))
+				all = Below(child, append(all, child))
 			}
 		}
 	}
