@@ -202,7 +202,7 @@ func (h *Home) Own(s *Slots) {
 		h.epoch++
 	}
 	h.me.Slots, h.me.Busy = s.Total(), s.Busy()
-	h.me.Memory, h.me.Free = s.Memory(), max(0, s.Memory()-s.Reserved())
+	h.me.Memory, h.me.Free = s.Memory(), s.Spare()
 }
 
 func (h *Home) row(v *mexec.Node) {

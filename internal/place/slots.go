@@ -17,6 +17,8 @@ import (
 type Slots struct {
 	total    int
 	budget   int64 // bytes; 0: memory is not counted
+	present  int64 // of these, what there is now: others may have some
+	lone     bool  // a job may run alone that needs more
 	next     Grant
 	grants   map[Grant]*grant
 	idle     queueOfGrants // those that run nothing, oldest first
@@ -65,15 +67,26 @@ func (s *Slots) Busy() int { return s.counted }
 // Free is what could be granted now.
 func (s *Slots) Free() int { return max(0, s.total-s.counted) }
 
-// Memory is how many bytes the jobs may use, 0 if that is not counted; Reserved how many of them are promised.
+// Memory is how many bytes the jobs may use, 0 if that is not counted; Reserved how many are promised, and Spare how many more could be now.
 func (s *Slots) Memory() int64 { return s.budget }
 
 func (s *Slots) Reserved() int64 { return s.reserved }
+
+func (s *Slots) Spare() int64 { return max(0, s.present-s.reserved) }
 
 // Limit sets how many slots there are from now on and how much memory, 0 where that is not to be counted. With no slots the node drains: what runs goes
 // on, what lies idle is asked for.
 func (s *Slots) Limit(slots int, memory int64, now time.Time) {
 	s.total, s.budget = max(0, slots), max(0, memory)
+	s.present, s.lone = s.budget, true
+	s.give(now)
+	s.recall(now)
+}
+
+// Squeeze says how much of its memory there is for jobs now, where others have some of it. What a job is taken to need stays as it was. lone says whether one that needs
+// more may start nevertheless where no other runs: some node must have it in the end.
+func (s *Slots) Squeeze(present int64, lone bool, now time.Time) {
+	s.present, s.lone = min(max(0, present), s.budget), lone
 	s.give(now)
 	s.recall(now)
 }
@@ -133,7 +146,7 @@ func (s *Slots) Start(home mexec.NodeID, id Grant, uid uint32, build mexec.Build
 	}
 	if memory > 0 && s.budget > 0 {
 		need := min(memory, s.budget)
-		if over := need - g.memory; over > 0 && s.reserved+over > s.budget && s.counted > 1 {
+		if over := need - g.memory; over > 0 && s.reserved+over > s.present && s.counted > 1 {
 			s.drop(g)
 			s.give(now)
 			s.recall(now)
@@ -266,13 +279,13 @@ func (s *Slots) left(memory int64) int64 {
 	if s.budget == 0 {
 		return memory
 	}
-	return max(0, min(memory, s.budget-s.reserved))
+	return max(0, min(memory, s.present-s.reserved))
 }
 
 // fits says whether there is so much memory. Where nothing runs that will ever free any, there is: a job that asks for more than the node
 // has runs alone, and what only waits for its own jobs can't keep these out.
 func (s *Slots) fits(memory int64) bool {
-	return s.budget == 0 || s.reserved+memory <= s.budget || s.counted == 0
+	return s.budget == 0 || s.reserved+memory <= s.present || s.counted == 0 && s.lone
 }
 
 // best is the claim that gets the next slot, nil if none does.
@@ -321,7 +334,7 @@ const onTheWay = 50 * time.Millisecond
 func (s *Slots) recall(now time.Time) {
 	short, guests := s.wanted(), s.guests.over()
 	most := short + max(0, s.counted-s.total)
-	if s.budget > 0 && s.reserved > s.budget {
+	if s.budget > 0 && s.reserved > s.present {
 		most = max(most, s.counted)
 	}
 	over := most > short || guests > 0

@@ -11,6 +11,40 @@ import (
 
 var t0 = time.Unix(1_000_000, 0)
 
+// Somebody else has most of a node's memory. A job that nobody knows needs a slot's share of the whole as before, and not one of what is left.
+func TestWhatOthersHaveIsPromisedToNobody(t *testing.T) {
+	const gib = 1 << 30
+	s := NewSlots(4)
+	s.Limit(4, 4*gib, t0)
+	s.Squeeze(gib, true, t0)
+	s.Want("a", of(4), t0)
+	if s.Busy() != 4 || s.Reserved() != gib || s.Spare() != 0 || s.Memory() != 4*gib {
+		t.Errorf("%d slots, %d bytes, %d to spare", s.Busy(), s.Reserved(), s.Spare())
+	}
+	s = NewSlots(4)
+	s.Limit(4, 4*gib, t0)
+	s.Squeeze(gib/2, true, t0)
+	s.Want("a", of(4), t0)
+	if s.Busy() != 2 {
+		t.Errorf("%d slots of a quarter of a GiB in half a GiB", s.Busy())
+	}
+	s.Squeeze(8*gib, true, t0)
+	if s.Busy() != 4 || s.Spare() != 3*gib {
+		t.Errorf("%d slots, %d to spare, when the others are gone", s.Busy(), s.Spare())
+	}
+	s = NewSlots(4)
+	s.Limit(4, 4*gib, t0)
+	s.Squeeze(1, false, t0)
+	s.Want("a", of(4), t0)
+	if s.Busy() != 0 {
+		t.Errorf("%d slots where there is no memory", s.Busy())
+	}
+	s.Squeeze(1, true, t0)
+	if s.Busy() != 1 {
+		t.Errorf("%d slots where one may start nevertheless", s.Busy())
+	}
+}
+
 // of is a want of so many slots for nobody in particular.
 func of(slots int) []Share { return []Share{{UID: Nobody, Slots: slots}} }
 
