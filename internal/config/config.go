@@ -29,7 +29,8 @@ type Config struct {
 	Advertise  string // "": see OutgoingHost
 	Socket     string
 	State      string
-	Slots      int // 0: as many as CPUs that the daemon may use
+	Slots      int   // 0: as many as CPUs that the daemon may use
+	Memory     int64 // bytes of all commands; 0: what the daemon may have, less a reserve
 	Labels     []string
 	OwnerFirst bool
 	OwnerFloor int

@@ -95,6 +95,10 @@ func TestEveryErrorIsOneLineThatNamesThePlace(t *testing.T) {
 		{"keepalive = 5", ":1: keepalive: must be a string"},
 		{"keepalive = '1us'", `:1: keepalive: "1us": shorter than 100ms`},
 		{"slots = -1", `:1: slots: "-1": not a number from 0 to 65536`},
+		{"memory = '2'", `:1: memory: "2": not an amount of memory such as 6GiB or 900MiB, at least 1MiB`},
+		{"memory = '-2GiB'", `:1: memory: "-2GiB": not an`},
+		{"memory = 'NaNGiB'", `:1: memory: "NaNGiB": not an`},
+		{"memory = '1.5 GiB'", ""},
 		{"slots = '2'", ":1: slots: must be a number"},
 		{"debug = 'yes'", ":1: debug: must be true or false"},
 		{"# slot\nslot = 2", `:2: "slot": unknown`},
@@ -207,7 +211,7 @@ func TestANetworkAgreesWithTheStandardLibrarys(t *testing.T) {
 }
 
 func TestWhatIsPrintedLoadsAgain(t *testing.T) {
-	file := write(t, "slots = 2 # two\nallow = ['10.0.0.0/8', '1.2.3.4/255.0.255.0']\ncgroup = \"a\\\"b\"\n")
+	file := write(t, "slots = 2 # two\nmemory = '1.5GiB'\nallow = ['10.0.0.0/8', '1.2.3.4/255.0.255.0']\ncgroup = \"a\\\"b\"\n")
 	c, err := Load([]string{"--config", file, "--max-skew", "250ms", "--check-config"}, environ(nil), true)
 	if err != nil || !c.CheckConfig {
 		t.Fatal(err)
@@ -224,7 +228,7 @@ func TestWhatIsPrintedLoadsAgain(t *testing.T) {
 	if !reflect.DeepEqual(c, again) {
 		t.Errorf("%+v became\n%+v by\n%s", c, again, b.String())
 	}
-	for _, want := range []string{"slots = 2", "# " + file + ":1", "# --max-skew", "# default"} {
+	for _, want := range []string{"slots = 2", `memory = "1536MiB"`, "# " + file + ":1", "# --max-skew", "# default"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in\n%s", want, b.String())
 		}

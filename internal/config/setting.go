@@ -65,7 +65,7 @@ var settings = []setting{
 		get:     func(c *Config) []string { return []string{c.Socket} },
 	}, {
 		name: "state", machine: state, shown: "root: /var/lib/mexec, else ~/.local/state/mexec",
-		meaning: "directory of the node's identity",
+		meaning: "directory of the node's identity, and of what commands cost (history.db)",
 		set:     path(func(c *Config) *string { return &c.State }),
 		get:     func(c *Config) []string { return []string{c.State} },
 	}, {
@@ -73,6 +73,11 @@ var settings = []setting{
 		meaning: "commands that may run here at once; 0: as many as CPUs that the daemon may use",
 		set:     whole(func(c *Config) *int { return &c.Slots }, 1<<16),
 		get:     func(c *Config) []string { return []string{strconv.Itoa(c.Slots)} },
+	}, {
+		name: "memory", shown: "what the daemon may have, less a 32nd of it",
+		meaning: "memory that commands may use here together, such as 6GiB or 900MiB",
+		set:     memory,
+		get:     func(c *Config) []string { return []string{memoryText(c.Memory)} },
 	}, {
 		name: "labels", list: true, shown: "none",
 		meaning: "what this node is or has, as NODES=label:gpu asks for it",
@@ -252,6 +257,45 @@ func labels(c *Config, s string) error {
 		return fmt.Errorf("%d bytes of labels, at most %d", all, labelsLimit)
 	}
 	return nil
+}
+
+// units of memory, the largest first.
+var units = []struct {
+	name  string
+	bytes int64
+}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
+
+func memory(c *Config, s string) error {
+	c.Memory = 0
+	if s == "" {
+		return nil
+	}
+	for _, u := range units {
+		text, ok := strings.CutSuffix(s, u.name)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+		if err != nil || !(n*float64(u.bytes) >= 1<<20 && n*float64(u.bytes) < 1<<60) {
+			break
+		}
+		c.Memory = int64(n * float64(u.bytes))
+		return nil
+	}
+	return fmt.Errorf("%q: not an amount of memory such as 6GiB or 900MiB, at least 1MiB", s)
+}
+
+// memoryText is the shortest text that memory reads so.
+func memoryText(n int64) string {
+	for _, u := range units {
+		if n != 0 && n%u.bytes == 0 {
+			return strconv.FormatInt(n/u.bytes, 10) + u.name
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatFloat(float64(n)/(1<<10), 'f', -1, 64) + "KiB"
 }
 
 func allow(c *Config, s string) error {
