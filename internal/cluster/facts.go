@@ -27,6 +27,8 @@ type Facts struct {
 
 	Draining bool   // it takes no more jobs of others
 	Why      string // it drains, in a person's words
+
+	Memory int64 // bytes that its jobs may use; 0: not known. Whole MiB travel
 }
 
 // factsLimit is memberlist's own limit for what travels with a member (MetaMaxSize, a constant there).
@@ -40,7 +42,7 @@ const factsFormat = 1
 //
 // and, where any of these says something,
 //
-//	labels · uvarint draining (0 or 1) · why
+//	labels · uvarint draining (0 or 1) · why · uvarint memory in MiB
 //
 // where a string is its length as a uvarint and then its bytes. New fields are appended: a reader takes what it knows.
 // Protobuf would be no shorter, and would put a generated package between two functions.
@@ -54,10 +56,12 @@ func encodeFacts(f Facts) ([]byte, error) {
 	for _, s := range []string{string(f.Name), f.Link, f.Version, f.Arch, f.Boot} {
 		b = appendText(b, s)
 	}
-	if f.Labels != "" || f.Draining || f.Why != "" {
+	memory := f.Memory >> 20
+	if f.Labels != "" || f.Draining || f.Why != "" || memory != 0 {
 		b = appendText(b, f.Labels)
 		b = binary.AppendUvarint(b, uint64(number(f.Draining)))
 		b = appendText(b, f.Why)
+		b = binary.AppendUvarint(b, uint64(memory))
 	}
 	if len(b) > factsLimit {
 		return nil, fmt.Errorf("encode facts: %d bytes, at most %d travel with a member", len(b), factsLimit)
@@ -93,6 +97,9 @@ func decodeFacts(b []byte) (Facts, error) {
 		f.Labels = r.text()
 		f.Draining = r.number() != 0
 		f.Why = r.text()
+	}
+	if len(r.rest) > 0 {
+		f.Memory = int64(r.number()) << 20
 	}
 	if r.short {
 		return Facts{}, errors.New("decode facts: cut short or too large")
@@ -137,6 +144,8 @@ func (f Facts) check() error {
 		return fmt.Errorf("node number %d", f.Number)
 	case f.Slots < 0 || f.Slots > math.MaxInt32:
 		return fmt.Errorf("%d slots", f.Slots)
+	case f.Memory < 0 || f.Memory>>20 > math.MaxInt32:
+		return fmt.Errorf("%d bytes of memory", f.Memory)
 	case f.Name == "":
 		return errors.New("no node name")
 	case strings.ContainsRune(string(f.Name), '#'):
