@@ -4,9 +4,11 @@ package main
 import (
 	"os"
 
+	"mexec/internal/archive"
 	"mexec/internal/daemon"
 )
 
 func main() {
-	os.Exit(daemon.Main(os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+	keeper := func(state string) daemon.Keeper { return archive.New(state) }
+	os.Exit(daemon.Main(os.Args[1:], os.Getenv, os.Stdout, os.Stderr, keeper))
 }

@@ -22,7 +22,7 @@ func (d *Daemon) adopt() {
 		grant := d.placer.occupy()
 		d.ancestry.enter(pid, grant)
 		d.wg.Go(func() {
-			waitExit(d.ctx, fd)
+			waitExit(d.ctx, fd, nil)
 			d.ancestry.leave(pid, grant)
 			d.placer.cancelFor(grant)
 		})

@@ -62,8 +62,12 @@ func (c *caller) away(s place.Start) bool {
 			User: time.Duration(end.UserUs) * time.Microsecond, System: time.Duration(end.SystemUs) * time.Microsecond,
 			MaxRSS: int64(end.MaxRssKb),
 		}
+		r.learn(s.Node, end)
 		r.giveBack(end.StdinTaken)
 		r.flushStreams()
+		if r.starved(s.Node, end) {
+			return false
+		}
 		r.restore(end.Positions)
 		r.close()
 		c.letGo()
@@ -72,9 +76,7 @@ func (c *caller) away(s place.Start) bool {
 		} else {
 			c.conn.Write(wire.AppendNumber(nil, wire.Exited, end.Code))
 		}
-		p.ended(c.line, place.Renewal{
-			Grant: place.Grant(end.Grant), Memory: int64(end.GrantMemory), Lease: min(time.Duration(end.LeaseMs)*time.Millisecond, place.Lease),
-		})
+		p.ended(c.line, renewal(end))
 	case c.ctx.Err() != nil:
 		c.line.Status = mexec.Status{Signal: syscall.SIGKILL} // the caller is gone, and the job with it
 		p.ended(c.line, place.Renewal{})
@@ -130,6 +132,7 @@ type remote struct {
 	sinks  [3]*relay.Sink
 	heard  bool
 	shown  bool // its caller has seen output of it
+	output int64
 	closed bool // it has closed or shut down a descriptor of its caller
 	halted bool // it is stopped
 	tokens tokens

@@ -18,10 +18,12 @@ import (
 
 	"mexec"
 	"mexec/internal/descriptor"
+	"mexec/internal/history"
 	"mexec/internal/ledger"
 	"mexec/internal/local"
 	"mexec/internal/place"
 	"mexec/internal/relay"
+	"mexec/internal/spawn"
 	"mexec/internal/wire"
 	"mexec/internal/wire/mexecpb"
 )
@@ -42,6 +44,7 @@ type caller struct {
 	routes []descriptor.Route // and how they travel
 	line   *ledger.Job
 	wish   place.Job
+	key    history.Key    // what its cost is known by
 	lostBy []mexec.NodeID // nodes that were lost with it
 
 	ctx    context.Context // ends when the stub is gone
@@ -148,6 +151,8 @@ func (c *caller) job() {
 		Dir:  [2]uint64{c.exec.Dir.Dev, c.exec.Dir.Ino},
 		Prog: [2]uint64{c.exec.Prog.Dev, c.exec.Prog.Ino},
 	}
+	c.key = history.KeyOf(c.cred.UID, c.exec.Kind, c.exec.Cwd, c.exec.Argv)
+	c.wish.Cost = c.d.costs.of(c.key)
 	if c.d.cfg.Root != 0 {
 		c.d.adopted.Do(c.d.adopt)
 	}
@@ -345,7 +350,11 @@ func (c *caller) here(s place.Start) {
 	}
 	c.conn.Close()
 	if err == nil {
-		waitExit(c.d.ctx, fd)
+		load := c.d.warden.enter(&burden{grant: s.Grant, since: c.d.now(), ours: true, pids: func() []int {
+			return spawn.Below(c.cred.PID, []int{c.cred.PID})
+		}})
+		waitExit(c.d.ctx, fd, func(fd int) { c.learnHere(load, fd) })
+		c.d.warden.leave(load)
 	} else if fd >= 0 {
 		unix.Close(fd)
 	}
@@ -353,8 +362,9 @@ func (c *caller) here(s place.Start) {
 	p.endedHere(c.line, s.Grant)
 }
 
-// waitExit waits until the process of a pidfd has ended, in the poller and not in a thread, and closes it.
-func waitExit(ctx context.Context, fd int) {
+// waitExit waits until the process of a pidfd has ended, in the poller and not in a thread, and closes it. At the moment of the end it calls ended,
+// where its parent may not have waited for it yet.
+func waitExit(ctx context.Context, fd int, ended func(fd int)) {
 	f := os.NewFile(uintptr(fd), "pidfd")
 	defer f.Close()
 	stop := context.AfterFunc(ctx, func() { f.Close() })
@@ -365,6 +375,9 @@ func waitExit(ctx context.Context, fd int) {
 	}
 	raw.Read(func(fd uintptr) bool {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		if n > 0 && ended != nil {
+			ended(int(fd))
+		}
 		return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
 	})
 }

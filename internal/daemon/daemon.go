@@ -58,6 +58,8 @@ type Config struct {
 	Root       int // not 0: what already runs below this process takes slots (adopt.go)
 	Log        *slog.Logger
 	Now        func() time.Time // nil: time.Now; a test's clock may be wrong on purpose
+	Memory     int64            // bytes that jobs may use; 0: what this daemon may, less a reserve
+	Keeper     Keeper           // keeps what commands cost; nil: nobody
 }
 
 // Daemon is one node.
@@ -75,6 +77,8 @@ type Daemon struct {
 	wg     sync.WaitGroup
 
 	placer   *placer
+	costs    *costs
+	warden   *warden
 	drain    *drain
 	ancestry *ancestry
 	screens  relay.Screens
@@ -124,6 +128,8 @@ func (d *Daemon) open() (err error) {
 	}
 	d.self = self.Name
 	d.placer = newPlacer(self, d.now)
+	d.costs = newCosts(self.Name)
+	d.warden = newWarden(d)
 	d.peers = newPeers(d, self)
 	if d.drain, err = openDrain(cfg.State); err != nil {
 		return err
@@ -141,6 +147,15 @@ func (d *Daemon) open() (err error) {
 	}
 	d.wg.Go(d.accept)
 	d.wg.Go(d.tick)
+	d.wg.Go(func() {
+		if d.pool == nil { // no caller waits for that
+			d.warden.open()
+		}
+		d.warden.run()
+	})
+	if cfg.Keeper != nil {
+		d.wg.Go(func() { d.keep(cfg.Keeper) })
+	}
 	return nil
 }
 
@@ -153,6 +168,7 @@ func (d *Daemon) openCluster(self *mexec.Node) (err error) {
 	if d.spawner, err = spawn.Open(spawn.Config{Stage: cfg.Stage, Cgroup: cfg.Cgroup, Log: d.log}); err != nil {
 		return err
 	}
+	d.warden.open()
 	d.lender, d.nests = jobserver.NewHome(), nestsBeside(cfg.Socket)
 	ln, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
@@ -173,7 +189,7 @@ func (d *Daemon) openCluster(self *mexec.Node) (err error) {
 		Facts: cluster.Facts{
 			Number: self.Number, Name: self.Name, Link: self.Addr, Slots: self.Slots,
 			Version: self.Version, Arch: self.Arch, Boot: self.Boot, Labels: self.Labels,
-			Draining: drain.Draining, Why: drain.Why,
+			Draining: drain.Draining, Why: drain.Why, Memory: d.warden.budget.Load(),
 		},
 		Bind: cfg.Gossip, Advertise: cfg.Advertise, Key: id.GossipKey,
 		Seeds:  func(context.Context) []string { return append(append([]string{}, cfg.Join...), id.Seeds...) },
@@ -317,6 +333,12 @@ func (d *Daemon) sample() cluster.Load {
 	_, busy, _ := d.placer.busy()
 	slots, _ := d.placer.offered()
 	return cluster.Load{Slots: slots, Busy: busy, Load: load}
+}
+
+// memory is what jobs may have of this node's memory in all, and what of it could be promised now.
+func (d *Daemon) memory() (all, free int64) {
+	all = d.warden.budget.Load()
+	return all, min(all, d.placer.memoryLeft())
 }
 
 // fence lets only addresses in that the allow list has: the second fence, before any byte is read.

@@ -22,8 +22,9 @@ import (
 	"mexec/internal/ident"
 )
 
-// Main is the program mexecd: it serves until SIGTERM or SIGINT and returns its exit status.
-func Main(args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+// Main is the program mexecd: it serves until SIGTERM or SIGINT and returns its exit status. keeper keeps what commands cost, in the state directory. It is an argument because
+// mpmake and mprun hold a daemon, too, and no database.
+func Main(args []string, getenv func(string) string, stdout, stderr io.Writer, keeper func(state string) Keeper) int {
 	for _, a := range args {
 		if a == "--version" {
 			fmt.Fprintln(stdout, "mexecd", mexec.Version)
@@ -51,7 +52,7 @@ func Main(args []string, getenv func(string) string, stdout, stderr io.Writer) i
 	// What lives in a daemon is a few megabytes: at Go's usual pace it would be collected some ten times a second in a busy build.
 	debug.SetGCPercent(400)
 	log := newLog(c, stderr)
-	d, err := open(c, log)
+	d, err := open(c, log, keeper(c.State))
 	if err != nil {
 		fmt.Fprintln(stderr, "mexecd:", err)
 		return 1
@@ -68,7 +69,7 @@ func Main(args []string, getenv func(string) string, stdout, stderr io.Writer) i
 }
 
 // open starts a daemon as its configuration says: with the node's identity, or alone where it has none.
-func open(c *config.Config, log *slog.Logger) (*Daemon, error) {
+func open(c *config.Config, log *slog.Logger, keeper Keeper) (*Daemon, error) {
 	// The terminal that a daemon in the foreground was started from must not become the jobs' /dev/tty.
 	if tty, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_CLOEXEC, 0); err == nil {
 		if sid, err := unix.Getsid(0); err == nil && sid != os.Getpid() { // a session's leader would hang its whole session up
@@ -78,9 +79,9 @@ func open(c *config.Config, log *slog.Logger) (*Daemon, error) {
 	}
 	cfg := Config{
 		Socket: c.Socket, State: c.State, Listen: c.Listen, Gossip: c.Gossip, Advertise: c.Advertise, Join: c.Join,
-		Slots: c.Slots, Labels: c.Labels, OwnerFirst: c.OwnerFirst, OwnerFloor: c.OwnerFloor, GuestNice: c.GuestNice,
+		Slots: c.Slots, Memory: c.Memory, Labels: c.Labels, OwnerFirst: c.OwnerFirst, OwnerFloor: c.OwnerFloor, GuestNice: c.GuestNice,
 		KeepAlive: c.KeepAlive, MaxSkew: c.MaxSkew, RootJobs: c.RootJobs,
-		Cgroup: c.Cgroup, Stage: Beside("mexec-stage"), Debug: c.Debug, Log: log,
+		Cgroup: c.Cgroup, Stage: Beside("mexec-stage"), Debug: c.Debug, Log: log, Keeper: keeper,
 	}
 	if len(c.Allow) > 0 {
 		cfg.Allow = func(a netip.Addr) bool { return c.Allows(a) }

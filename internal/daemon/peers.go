@@ -94,7 +94,7 @@ func (p *peers) refresh(members []cluster.Member) {
 		k.Version, k.Arch, k.Boot, k.Labels = m.Version, m.Arch, m.Boot, m.Labels
 		if !k.linked {
 			k.drains, k.reason = m.Draining, m.Facts.Why
-			k.Slots = m.Facts.Slots
+			k.Slots, k.Memory = m.Facts.Slots, m.Facts.Memory
 			if m.Age != cluster.Never {
 				k.Slots, k.Busy, k.Load = m.Load.Slots, m.Load.Busy, m.Load.Load
 			}
@@ -122,7 +122,7 @@ func (p *peers) viewLocked() []mexec.Node {
 
 func (p *peers) row(k *peer) mexec.Node {
 	n := k.Node
-	n.State, n.Why = mexec.Up, k.reason
+	n.State, n.Why, n.Speed = mexec.Up, k.reason, p.d.costs.speed(k.Name)
 	switch {
 	case !k.alive:
 		n.State, n.Why = mexec.Down, "gone from the gossip"
@@ -144,6 +144,7 @@ func (p *peers) view() []mexec.Node {
 		n := &view[i]
 		if n.Name == p.self.Name {
 			n.Slots, n.Busy, n.Load = load.Slots, load.Busy, load.Load
+			n.Memory, n.Free = p.d.memory()
 			if drain := p.d.drain.now(); drain.Draining {
 				n.Why = drainWords(drain)
 			} else {
@@ -202,6 +203,7 @@ func (p *peers) Beat(node mexec.NodeID, offset time.Duration, load *mexecpb.Load
 		p.clock(k, offset)
 		if load != nil {
 			k.Slots, k.Busy, k.Load = int(load.Slots), int(load.Busy), float64(load.LoadMilli)/1000
+			k.Memory, k.Free = int64(load.Memory), int64(load.MemoryFree)
 			k.drains, k.reason = load.Draining, load.Why
 		}
 	})

@@ -218,6 +218,18 @@ func (p *placer) again(j *ledger.Job, job place.Job, lost []mexec.NodeID) {
 	})
 }
 
+// anew puts a job that has ended back among those that wait, to run once more. The grant came with the news of the end.
+func (p *placer) anew(j *ledger.Job, cause string, job place.Job, lost []mexec.NodeID, renewed place.Renewal) {
+	p.with(func(now time.Time) {
+		j.Cause = cause
+		p.book.Set(j, ledger.Missing, now)
+		p.home.Ended(j.ID, renewed, now)
+		p.book.Set(j, ledger.Received, now)
+		job.ID = j.ID
+		p.home.Again(job, lost, now)
+	})
+}
+
 func (p *placer) addr(node mexec.NodeID) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -318,11 +330,6 @@ func (p *placer) uses(grant place.Grant, bytes int64) {
 	p.with(func(now time.Time) { p.slots.Uses(grant, bytes, now) })
 }
 
-// limit sets how many slots this node has from now on, and how much memory for its jobs; 0 where that is not counted.
-func (p *placer) limit(slots int, memory int64) {
-	p.with(func(now time.Time) { p.slots.Limit(slots, memory, now) })
-}
-
 func (p *placer) endFor(grant place.Grant) (renewed place.Renewal) {
 	p.with(func(now time.Time) { renewed = p.slots.End(grant, now) })
 	return renewed
@@ -383,6 +390,22 @@ func (p *placer) tick() {
 		p.slots.Tick(now)
 		p.home.Tick(now)
 	})
+}
+
+// mayUse says how much memory the jobs on this node may have in all, how much of it there is now, and whether one may start that needs more.
+func (p *placer) mayUse(budget, present int64, lone bool) {
+	p.with(func(now time.Time) {
+		if budget != p.slots.Memory() {
+			p.slots.Limit(p.slots.Total(), budget, now)
+		}
+		p.slots.Squeeze(present, lone, now)
+	})
+}
+
+func (p *placer) memoryLeft() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.slots.Spare()
 }
 
 // busy is what this node has: slots in all, those that are held, and those of these that other homes hold.

@@ -21,10 +21,13 @@ import (
 // Two runs never overlap. Until the lost one is dead the stub is told nothing: it takes its job for sent, and if it loses us now it reports a
 // loss. To say WAITING at once was refused: it would then run the command beside the lost run.
 
-// note remembers of what the worker says what forbids a second run.
+// note remembers of what the worker says what forbids a second run, and how much the job wrote.
 func (r *remote) note(down *mexecpb.Down) {
-	r.shown = r.shown || len(down.Out)+len(down.Err) > 0
+	wrote := len(down.Out) + len(down.Err)
+	r.output += int64(wrote + len(down.Screen))
+	r.shown = r.shown || wrote > 0
 	if d := down.Data; d != nil {
+		r.output += int64(len(d.Bytes))
 		r.shown = r.shown || len(d.Bytes) > 0
 		r.closed = r.closed || d.Eof || d.Closed
 	}

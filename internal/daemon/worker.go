@@ -48,6 +48,8 @@ func (w worker) Load() *mexecpb.Load {
 	if !drain.Draining {
 		_, load.Why = w.d.placer.offered()
 	}
+	memory, free := w.d.memory()
+	load.Memory, load.MemoryFree = uint64(memory), uint64(free)
 	return load
 }
 
@@ -66,7 +68,7 @@ func (w worker) Run(ctx context.Context, s *link.Session, start *mexecpb.Start, 
 		w.d.placer.cancelFor(grant)
 		return stream.Send(refusal(mexecpb.Refused_BUSY, drainWords(drain), 0))
 	}
-	g := &guest{worker: w, session: s, stream: stream, started: w.d.now(), over: make(chan struct{})}
+	g := &guest{worker: w, grant: grant, session: s, stream: stream, started: w.d.now(), over: make(chan struct{})}
 	job, no := g.admit(start)
 	// Before it runs, for the first thing that it does may be to call mexec.
 	job.Born = func(pid int) {
@@ -108,6 +110,7 @@ type guest struct {
 	exec    *wire.ExecBody
 	pid     int // of proc, or its parent
 	proc    *spawn.Process
+	grant   place.Grant
 	started time.Time
 
 	sending sync.Mutex // a stream takes one Send at a time
@@ -299,7 +302,10 @@ func (g *guest) relay(ctx context.Context) (*mexecpb.End, error) {
 		}
 	}
 	finish := g.serveConduits(ctx)
+	load := g.d.warden.enter(&burden{grant: g.grant, since: g.started, pids: g.proc.Pids})
+	defer g.d.warden.leave(load)
 	status, usage, err := g.proc.Wait()
+	wall := g.d.now().Sub(g.started)
 	if rerr := g.proc.Release(); rerr != nil {
 		g.d.log.Error(fmt.Sprintf("job of %s: %v", g.session.Home, rerr))
 	}
@@ -322,6 +328,8 @@ func (g *guest) relay(ctx context.Context) (*mexecpb.End, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
+	g.d.warden.leave(load)
+	killed := g.d.warden.killed(load, status)
 	var moved []*mexecpb.Position
 	for _, p := range g.proc.Moved() {
 		moved = append(moved, &mexecpb.Position{Number: p.Number, Offset: p.Offset})
@@ -329,6 +337,8 @@ func (g *guest) relay(ctx context.Context) (*mexecpb.End, error) {
 	return &mexecpb.End{
 		Code: uint32(status.Code), Signal: uint32(status.Signal), Core: status.Core,
 		UserUs: uint64(usage.User.Microseconds()), SystemUs: uint64(usage.System.Microseconds()), MaxRssKb: uint64(usage.MaxRSS),
+		WallUs: uint64(max(0, wall.Microseconds())),
+		PeakKb: uint64(load.peak >> 10), OutOfMemory: killed,
 		StdinTaken: uint64(max(0, taken)), Positions: moved,
 	}, nil
 }

@@ -1,0 +1,131 @@
+package daemon
+
+import (
+	"bytes"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mexec"
+	"mexec/internal/gauge"
+	"mexec/internal/history"
+	"mexec/internal/wire/mexecpb"
+)
+
+// Keeper keeps what is known of costs from one run of a daemon to the next (package archive). It is used by one goroutine at a time.
+type Keeper interface {
+	Load() (rows []history.Row, aside, err error)
+	Save(changed []history.Row, gone []uint64) error
+	Close() error
+}
+
+// costs is what this node has learned of what commands take.
+type costs struct {
+	mu    sync.Mutex // guards the rest
+	known *history.Costs
+}
+
+func newCosts(self mexec.NodeID) *costs { return &costs{known: history.NewCosts(self)} }
+
+func (c *costs) of(k history.Key) mexec.Cost {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.known.Of(k)
+}
+
+func (c *costs) ran(k history.Key, name string, r history.Run, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known.Ran(k, name, r, now)
+}
+
+func (c *costs) speed(node mexec.NodeID) float64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.known.Speed(node)
+}
+
+// keep reads what is kept, and from then on writes what changes, once a second. It goes on beside the daemon: neither its start nor any command waits for a file.
+// Where a file can't be read or written that is said once, and all goes on without.
+func (d *Daemon) keep(k Keeper) {
+	rows, aside, err := k.Load()
+	if aside != nil {
+		d.log.Warn(aside.Error())
+	}
+	if err != nil {
+		d.log.Warn(err.Error() + ": what commands cost is not kept")
+		return
+	}
+	d.costs.mu.Lock()
+	d.costs.known.Restore(rows)
+	d.costs.mu.Unlock()
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	said := false
+	save := func() {
+		d.costs.mu.Lock()
+		changed, gone := d.costs.known.Take()
+		d.costs.mu.Unlock()
+		if len(changed)+len(gone) == 0 {
+			return
+		}
+		err := k.Save(changed, gone)
+		if err != nil && !said {
+			d.log.Warn(err.Error())
+		}
+		said = err != nil
+	}
+	for {
+		select {
+		case <-t.C:
+			save()
+		case <-d.ctx.Done():
+			save()
+			if err := k.Close(); err != nil {
+				d.log.Warn(err.Error())
+			}
+			return
+		}
+	}
+}
+
+// learn tells what a job on another node took. One that was told to end says nothing.
+func (r *remote) learn(node mexec.NodeID, end *mexecpb.End) {
+	if end.Signal != 0 && !end.OutOfMemory {
+		return
+	}
+	u := r.line.Usage
+	r.d.costs.ran(r.key, programName(r.exec.Path), history.Run{
+		Node: node, CPU: u.User + u.System, Wall: time.Duration(end.WallUs) * time.Microsecond,
+		Memory: int64(max(end.PeakKb, end.MaxRssKb)) << 10, Output: r.output,
+		Failed: end.Code != 0 || end.Signal != 0, OutOfMemory: end.OutOfMemory,
+	}, r.d.now())
+}
+
+// learnHere is told that a job has ended that ran in its caller's place. It is no child of ours: what the kernel still says of it is gone as soon as its parent
+// has waited for it. Then the last look, and its share of the time since, must do; of a short one that it was busy.
+func (c *caller) learnHere(b *burden, fd int) {
+	now := c.d.now()
+	wall := now.Sub(b.since)
+	cpu, status, ok := gauge.CPU(c.cred.PID)
+	ok = ok && unix.PidfdSendSignal(fd, 0, nil, 0) == nil // else the number may be another's by now
+	c.d.warden.leave(b)
+	run := history.Run{Node: c.d.self, CPU: cpu, Wall: wall, Memory: b.peak, Output: -1}
+	switch {
+	case ok:
+		run.Failed = status != 0
+	case b.cpu > 0:
+		run.CPU = time.Duration(float64(b.cpu) * float64(wall) / float64(b.at.Sub(b.since)))
+	default:
+		run.CPU = wall
+	}
+	run.OutOfMemory = b.peak > 0 && (!ok || status.Signal() == unix.SIGKILL) && c.d.warden.killed(b, mexec.Status{Signal: unix.SIGKILL})
+	if ok && status.Signaled() && !run.OutOfMemory {
+		return
+	}
+	c.d.costs.ran(c.key, programName(c.exec.Path), run, now)
+}
+
+// programName is the last name of a program's path.
+func programName(path []byte) string { return string(path[bytes.LastIndexByte(path, '/')+1:]) }

@@ -1,0 +1,106 @@
+package daemon
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"mexec/internal/history"
+)
+
+// memory is a keeper in memory, the twin of package archive.
+type memory struct {
+	mu     sync.Mutex
+	rows   map[uint64]history.Row
+	aside  error // what Load says
+	err    error
+	closed bool
+}
+
+var _ Keeper = (*memory)(nil)
+
+func (m *memory) Load() (rows []history.Row, aside, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.rows {
+		rows = append(rows, r)
+	}
+	return rows, m.aside, m.err
+}
+
+func (m *memory) Save(changed []history.Row, gone []uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range changed {
+		m.rows[r.Key] = r
+	}
+	return m.err
+}
+
+func (m *memory) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	return nil
+}
+
+// kind is the row of a program's kind.
+func (m *memory) kind(name string) (found history.Row) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.rows {
+		if !r.Exact && r.Name == name {
+			found = r
+		}
+	}
+	return found
+}
+
+func TestHomeLearnsWhatACommandTookOnItsNodeAndKeepsIt(t *testing.T) {
+	kept := &memory{rows: map[uint64]history.Row{}}
+	change := func(c *Config) { c.Keeper = kept }
+	_, second := two(t, change)
+	// 32 MiB in a shell's variable, half a second of its time, and 1,000 bytes on each of its outputs.
+	const script = `v=$(head -c 33554432 /dev/zero | tr '\0' x); i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; printf '%1000d' 0; printf '%1000d' 0 >&2`
+	for range 3 {
+		if _, errs, code := second.mexec("-n", "1", "sh", "-c", script); code != 0 {
+			t.Fatal(code, errs)
+		}
+	}
+	second.mexec("-n", "1", "sh", "-c", "kill -TERM $$")
+	second.until("what it took is written", func() bool { return kept.kind("sh").Runs == 3 })
+	r := kept.kind("sh")
+	if r.CPU < 0.02 || r.Wall < r.CPU/4 || r.Wall > 30 || r.Memory < 32<<20 || r.Memory > 256<<20 || r.Output != 2000 {
+		t.Errorf("%+v", r)
+	}
+	if err := second.Close(); err != nil || !kept.closed || len(kept.rows) != 2 {
+		t.Errorf("%v, closed %v, %d rows", err, kept.closed, len(kept.rows))
+	}
+	third := openOne(t, nil, change)
+	third.until("it is known again", func() bool {
+		third.costs.mu.Lock()
+		defer third.costs.mu.Unlock()
+		for key, r := range kept.rows {
+			k := history.Key{Kind: 1, Command: key}
+			if r.Exact && third.costs.known.Of(k).Runs == 3 {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func TestAKeeperThatFailsIsSaidOnceAndKeepsNoDaemonFromItsWork(t *testing.T) {
+	for _, k := range []*memory{{err: errors.New("no disk")}, {aside: errors.New("no database"), rows: map[uint64]history.Row{}}} {
+		m := openOne(t, nil, func(c *Config) { c.Keeper = k })
+		m.until("it is said", func() bool { return strings.Contains(m.log.String(), "no d") })
+		if out, _, code := m.mexec("echo", "ran"); out != "ran\n" || code != 0 {
+			t.Errorf("%q, %d", out, code)
+		}
+		m.Close()
+		if n := strings.Count(m.log.String(), "level=WARN"); n != 1 {
+			t.Errorf("%d lines: %s", n, m.log)
+		}
+	}
+}

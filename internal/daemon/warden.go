@@ -1,0 +1,209 @@
+package daemon
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"mexec"
+	"mexec/internal/gauge"
+	"mexec/internal/place"
+)
+
+// warden knows what jobs use of this node's memory: it measures those that run for a while, tells placement what they take and how much there is, and
+// whether the kernel has killed one for want of it.
+//
+// What a job may have is budgeted and not enforced: no limit of the kernel's stands around a job. One that is beyond what was expected of it
+// is counted with what it has, and as long as there is less free than is kept in reserve nothing new is granted. Most jobs are over before anybody has looked at them: of these what the kernel says at
+// their end, the greatest of their processes, is enough.
+type warden struct {
+	d      *Daemon
+	budget atomic.Int64 // of all jobs, in bytes; 0: not known
+
+	mu    sync.Mutex // guards the rest
+	jobs  map[*burden]struct{}
+	seen  int64     // kills, as last counted
+	since time.Time // when there were more than before
+	left  int       // of these, that no job was found for
+
+	stuck time.Time // since when others have much of it and no job of ours any; the loop's
+}
+
+// burden is what one job has taken. What changes is the warden's, under its lock.
+type burden struct {
+	grant place.Grant
+	since time.Time
+	pids  func() []int // all that it consists of now
+	ours  bool         // it is no child of this daemon: its CPU time, too, must be looked for
+
+	peak int64
+	cpu  time.Duration
+	at   time.Time // of the look that found cpu
+}
+
+const (
+	often = 250 * time.Millisecond // is the pace while anything runs
+	rare  = time.Second            // and else
+
+	// thrashing is the share of time in which nothing goes on for want of memory above which nothing new is granted, whatever seems free.
+	thrashing = 0.1
+
+	// hunger is how long nothing is started that others leave too little memory for, while no job of ours has any. They may have it for good, and then
+	// to start nothing for ever would be worse than to start one.
+	hunger = 30 * time.Second
+
+	// squeezed is the share of the budget from which on it counts that others have it.
+	squeezed = 8
+
+	// known is for how long a kill that no job has answered for may be that of one that ends.
+	known = 3 * time.Second
+)
+
+// reserve is what jobs leave of this node's memory: for the daemon, the system, and what is faster than a look.
+func reserve(total int64) int64 { return min(max(total/32, 64<<20), 1<<30) }
+
+func newWarden(d *Daemon) *warden { return &warden{d: d, jobs: map[*burden]struct{}{}} }
+
+// open finds out how much memory there is for jobs.
+func (w *warden) open() {
+	budget := w.d.cfg.Memory
+	if _, total, err := gauge.Memory(); budget == 0 && err == nil {
+		budget = max(0, total-reserve(total))
+	}
+	w.budget.Store(budget)
+	w.stuck = w.d.now()
+	w.seen, _ = gauge.Kills()
+	w.look(w.d.now())
+}
+
+// enter begins to look at a job.
+func (w *warden) enter(b *burden) *burden {
+	w.mu.Lock()
+	w.jobs[b] = struct{}{}
+	w.mu.Unlock()
+	return b
+}
+
+// leave ends that. What the job had in any look does not change any more.
+func (w *warden) leave(b *burden) {
+	w.mu.Lock()
+	delete(w.jobs, b)
+	w.mu.Unlock()
+}
+
+// killed says whether the kernel has killed some of a job that ended like this for want of memory. It asks only about one that died of
+// SIGKILL, or failed, as who waits for a process that was killed so does. Each kill is one job's.
+func (w *warden) killed(b *burden, status mexec.Status) bool {
+	if status.Code == 0 && status.Signal != syscall.SIGKILL {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.countLocked(w.d.now())
+	if w.left == 0 || w.since.Before(b.since) {
+		return false
+	}
+	w.left--
+	return true
+}
+
+func (w *warden) countLocked(now time.Time) {
+	n, ok := gauge.Kills()
+	if ok && n > w.seen {
+		w.left += int(n - w.seen)
+		w.since = now
+	}
+	if ok {
+		w.seen = n
+	}
+	if now.Sub(w.since) > known {
+		w.left = 0
+	}
+}
+
+// run looks until the daemon ends.
+func (w *warden) run() {
+	t := time.NewTimer(often)
+	defer t.Stop()
+	looked := w.d.now()
+	for {
+		select {
+		case <-t.C:
+			w.mu.Lock()
+			idle := len(w.jobs) == 0
+			w.mu.Unlock()
+			pace := often
+			if now := w.d.now(); !idle || now.Sub(looked) >= rare {
+				looked = now
+				pace = min(max(often, w.look(now)), rare)
+			}
+			t.Reset(pace)
+		case <-w.d.ctx.Done():
+			return
+		}
+	}
+}
+
+// look measures, tells placement, and says when to look again at the earliest: with many processes that is later, so that looks take little more than a hundredth of a CPU.
+func (w *warden) look(now time.Time) time.Duration {
+	begun := time.Now()
+	w.mu.Lock()
+	var all []*burden
+	for b := range w.jobs {
+		all = append(all, b)
+	}
+	w.countLocked(now)
+	w.mu.Unlock()
+	// A command that a job has called for, and that runs here, is among the job's own processes: it is the younger one, and they are its.
+	slices.SortFunc(all, func(a, b *burden) int { return b.since.Compare(a.since) })
+	taken := map[int]bool{}
+	used := int64(0)
+	for _, b := range all {
+		pids := slices.DeleteFunc(b.pids(), func(pid int) bool { return taken[pid] })
+		n, cpu := gauge.Resident(pids), time.Duration(0)
+		for _, pid := range pids {
+			taken[pid] = true
+			if b.ours {
+				c, _, _ := gauge.CPU(pid)
+				cpu += c
+			}
+		}
+		w.mu.Lock()
+		b.peak, b.cpu, b.at = max(b.peak, n), cpu, now
+		w.mu.Unlock()
+		used += n
+		w.d.placer.uses(b.grant, n)
+	}
+	if available, total, err := gauge.Memory(); err == nil && w.budget.Load() > 0 {
+		budget := w.budget.Load()
+		present := allowance(budget, used, available-reserve(total), gauge.Stalled())
+		if len(all) > 0 || present >= budget-budget/squeezed {
+			w.stuck = now
+		}
+		w.d.placer.mayUse(budget, present, w.stuck == now || now.Sub(w.stuck) > hunger)
+	}
+	return 100 * time.Since(begun)
+}
+
+// allowance is how much memory jobs may have in all: their budget, but no more than what they have and what could be had. So what others
+// use of this machine is not promised to jobs, and while nothing can be had, or all stand still for want of it, no job is started.
+func allowance(budget, used, free int64, stalled float64) int64 {
+	if stalled > thrashing {
+		free = 0
+	}
+	return min(budget, used+max(0, free))
+}
+
+// size is a number of bytes for people.
+func size(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	case n >= 10<<20:
+		return fmt.Sprintf("%d MiB", n>>20)
+	}
+	return fmt.Sprintf("%d KiB", n>>10)
+}
