@@ -16,7 +16,7 @@ import (
 // prefix starts the name of all that a set leaves in a shared place; the pid of its maker follows.
 const prefix = "mexec-hosts."
 
-// groups are the control groups of a set: one per host in the tree that shares out the CPU and one in the v2 tree, which
+// groups are the control groups of a set: one per host in the tree that shares out the CPU, one in that which limits memory where that is asked for, and one in the v2 tree, which
 // are the same tree where the machine has v2 only. They limit the host, and they remember what runs in it: a daemon may
 // move a job below its group, never out of it.
 type groups struct {
@@ -24,11 +24,17 @@ type groups struct {
 	trees []string // mount points
 	cpu   string   // the one of them that has the cpu controller; empty: no limit is possible
 	limit float64
+
+	memory     string // as cpu
+	memoryMost int64  // bytes of one host; 0: no limit
 }
 
-func newGroups(name string, limit float64) (*groups, error) {
-	g := &groups{name: name, limit: limit}
-	g.trees, g.cpu = cgroupTrees()
+func newGroups(name string, limit float64, memory int64) (*groups, error) {
+	g := &groups{name: name, limit: limit, memoryMost: memory}
+	g.trees, g.cpu, g.memory = cgroupTrees()
+	if memory == 0 {
+		g.trees = slices.DeleteFunc(g.trees, func(t string) bool { return t == g.memory && t != g.cpu && !isV2(t) })
+	}
 	if len(g.trees) == 0 {
 		return nil, errors.New("hosts: no control groups are mounted")
 	}
@@ -43,6 +49,15 @@ func newGroups(name string, limit float64) (*groups, error) {
 	if limit != 0 && isV2(g.cpu) {
 		control := filepath.Join(g.cpu, name, "cgroup.subtree_control")
 		if err := os.WriteFile(control, []byte("+cpu"), 0); err != nil {
+			return nil, errors.Join(err, g.close())
+		}
+	}
+	if memory != 0 && g.memory == "" {
+		return nil, errors.Join(errors.New("hosts: no control group has the memory controller"), g.close())
+	}
+	if memory != 0 && isV2(g.memory) {
+		control := filepath.Join(g.memory, name, "cgroup.subtree_control")
+		if err := os.WriteFile(control, []byte("+memory"), 0); err != nil {
 			return nil, errors.Join(err, g.close())
 		}
 	}
@@ -64,8 +79,8 @@ func (g *groups) add(host string) ([]string, error) {
 			return nil, err
 		}
 	}
-	if g.limit == 0 {
-		return dirs, nil
+	if err := g.limitMemory(host); err != nil || g.limit == 0 {
+		return dirs, err
 	}
 	// Short periods keep the hosts even: with the usual 100 ms a host is silent for up to 75 ms at a time.
 	const period = 20000
@@ -77,6 +92,22 @@ func (g *groups) add(host string) ([]string, error) {
 	return dirs, errors.Join(
 		os.WriteFile(filepath.Join(d, "cpu.cfs_period_us"), []byte(strconv.Itoa(period)), 0),
 		os.WriteFile(filepath.Join(d, "cpu.cfs_quota_us"), []byte(quota), 0))
+}
+
+// limitMemory also keeps the host from swapping, where that is counted.
+func (g *groups) limitMemory(host string) error {
+	if g.memoryMost == 0 {
+		return nil
+	}
+	d := filepath.Join(g.memory, g.name, host)
+	most := []byte(strconv.FormatInt(g.memoryMost, 10))
+	if isV2(g.memory) {
+		os.WriteFile(filepath.Join(d, "memory.swap.max"), []byte("0"), 0)
+		return os.WriteFile(filepath.Join(d, "memory.max"), most, 0)
+	}
+	err := os.WriteFile(filepath.Join(d, "memory.limit_in_bytes"), most, 0)
+	os.WriteFile(filepath.Join(d, "memory.memsw.limit_in_bytes"), most, 0)
+	return err
 }
 
 func (g *groups) close() error {
@@ -95,11 +126,11 @@ func isV2(tree string) bool {
 	return err == nil
 }
 
-// cgroupTrees are the mount points of the v2 tree and of v1's cpu controller.
-func cgroupTrees() (trees []string, cpu string) {
+// cgroupTrees are the mount points of the v2 tree and of v1's cpu and memory controllers.
+func cgroupTrees() (trees []string, cpu, memory string) {
 	f, err := os.Open("/proc/self/mounts")
 	if err != nil {
-		return nil, ""
+		return nil, "", ""
 	}
 	defer f.Close()
 	for s := bufio.NewScanner(f); s.Scan(); {
@@ -108,21 +139,29 @@ func cgroupTrees() (trees []string, cpu string) {
 		switch {
 		case kind == "cgroup" && slices.Contains(options, "cpu"):
 			trees, cpu = append(trees, dir), dir
+			if slices.Contains(options, "memory") {
+				memory = dir
+			}
+		case kind == "cgroup" && slices.Contains(options, "memory"):
+			trees, memory = append(trees, dir), dir
 		case kind == "cgroup2":
 			trees = append(trees, dir)
 			on, _ := os.ReadFile(filepath.Join(dir, "cgroup.subtree_control"))
 			if slices.Contains(strings.Fields(string(on)), "cpu") {
 				cpu = dir
 			}
+			if slices.Contains(strings.Fields(string(on)), "memory") {
+				memory = dir
+			}
 		}
 	}
-	return trees, cpu
+	return trees, cpu, memory
 }
 
 // sweep removes what a set left whose maker is gone and whose anchors were killed too. Nobody starts a process in such a
 // group again, so what is found there is that set's.
 func sweep() {
-	trees, _ := cgroupTrees()
+	trees, _, _ := cgroupTrees()
 	for _, t := range append(trees, os.TempDir()) {
 		found, _ := filepath.Glob(filepath.Join(t, prefix+"*"))
 		for _, dir := range found {

@@ -36,6 +36,7 @@ type Config struct {
 	N        int
 	Slots    int      // of each daemon
 	CPU      float64  // CPUs that one host may use; 0: no limit
+	Memory   int64    // bytes that one host may use; 0: no limit
 	Flags    []string // more arguments for every mexecd
 	Bin      string   // where the programs are; empty: bin/ of this module
 	Loopback bool     // loopback addresses even where namespaces could be had
@@ -104,7 +105,7 @@ func newSite(name string, c Config) (site, error) {
 	if c.Loopback || os.Geteuid() != 0 {
 		return newLoopback()
 	}
-	return newNamespaces(name, c.CPU)
+	return newNamespaces(name, c.CPU, c.Memory)
 }
 
 // Test starts a set for the length of a test; when the test fails, the daemons' logs are part of what it says.

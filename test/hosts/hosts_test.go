@@ -108,7 +108,7 @@ func TestASetEndsWithItsMaker(t *testing.T) {
 
 func leftovers(t *testing.T, dir string) {
 	t.Helper()
-	trees, _ := cgroupTrees()
+	trees, _, _ := cgroupTrees()
 	for _, tree := range append(trees, filepath.Dir(dir)) {
 		path := filepath.Join(tree, filepath.Base(dir))
 		if _, err := os.Stat(path); err == nil {

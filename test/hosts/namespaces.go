@@ -36,8 +36,8 @@ type namespaces struct {
 var _ site = (*namespaces)(nil)
 
 // newNamespaces makes the switch; hosts are plugged into it as they open.
-func newNamespaces(name string, cpu float64) (*namespaces, error) {
-	g, err := newGroups(name, cpu)
+func newNamespaces(name string, cpu float64, memory int64) (*namespaces, error) {
+	g, err := newGroups(name, cpu, memory)
 	if err != nil {
 		return nil, err
 	}
