@@ -52,6 +52,7 @@ type build struct {
 	learning *learning        // nil: nothing is learned
 	escapes  string           // why the shim can't see what the tool starts
 	traced   *trace.Driver    // in place of it
+	note     string           // that nothing travels, and why
 }
 
 // run runs the program as argv0. equip changes its arguments and environment where it must know more, how many jobs may run above all.

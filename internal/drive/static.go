@@ -39,7 +39,8 @@ func (b *build) follow(path, escapes string, rules policy.Policy, maker string) 
 }
 
 func (b *build) stays(path, why string) {
-	fmt.Fprintf(b.stderr, "%s: %s %s: what it starts stays on this node\n", b.name, path, why)
+	b.note = fmt.Sprintf("%s %s: what it starts stays on this node", path, why)
+	fmt.Fprintf(b.stderr, "%s: %s\n", b.name, b.note)
 }
 
 // start starts the tool, traced where it must be, and says how to wait for it. Where nothing may be traced the tool runs all the same.

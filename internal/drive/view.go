@@ -106,7 +106,9 @@ func (v *view) end(args []string, tool *ending, ended time.Time) {
 	}
 	dir, _ := os.Getwd()
 	command := strings.Join(args, " ")
-	keep(v.build.getenv, v.model.Record(total, v.build.id, command, dir, nodeDaemon), v.model.JobLines(v.build.id))
+	r := v.model.Record(total, v.build.id, command, dir, nodeDaemon)
+	r.Note = v.build.note
+	keep(v.build.getenv, r, v.model.JobLines(v.build.id))
 	err := fill(v.report, func(w io.Writer) error { return v.model.Report(w, total, command, dir) })
 	err = cmp.Or(err, fill(v.trace, func(w io.Writer) error { return v.model.Trace(w, total) }))
 	if err != nil {

@@ -29,6 +29,7 @@ type Record struct {
 	Lost    int           `json:"lost,omitempty"`
 	Reran   int           `json:"ran_again,omitempty"`
 	Refused int           `json:"refused,omitempty"`
+	Note    string        `json:"note,omitempty"` // what is to be said of all of it
 
 	Nodes    []RecordNode    `json:"nodes"`
 	Stayed   []RecordStay    `json:"stayed"`   // by reason, the costliest first
@@ -160,7 +161,11 @@ func (r *Record) Text(now time.Time) string {
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	say("%s: %s", r.Name, cut(plain(r.Command), 100, "…"))
 	say("in %s, %s ago: %s in %.1f s%s", plain(r.Dir), ago(now.Sub(r.Began)-r.Elapsed), plural(r.Placed+r.Kept, "command"), r.Elapsed.Seconds(), r.shares())
-	say("%s", r.verdict())
+	if r.Note != "" {
+		say("%s.", plain(r.Note))
+	} else {
+		say("%s", r.verdict())
+	}
 	if len(r.Nodes) > 0 {
 		say("")
 		rows := [][]string{{"NODE", "SLOTS", "COMMANDS", "CPU"}}
