@@ -45,6 +45,7 @@ enum exec_flags {
 	EXEC_DRIVER = 8,
 	EXEC_RERUN_SAFE = 16,
 	EXEC_RERUN_ALWAYS = 32,
+	EXEC_RERUN_SLOW = 64, // with SAFE
 };
 
 enum {

@@ -14,7 +14,7 @@ static const char help[] =
 	"  -p           CMD is a pathname: do not look for it along PATH\n"
 	"  -v           say on stderr where CMD runs and why\n"
 	"  --no-stdin   let CMD read end of file\n"
-	"  --rerun=MODE run CMD again where its node is lost: never (default), safe, always\n"
+	"  --rerun=MODE run CMD again where its node is lost: never (default), safe, slow, always\n"
 	"  -h, --help   this text\n"
 	"  --version    the version\n"
 	"  --           end of the options\n"
@@ -40,6 +40,8 @@ bool rerun_flags(const char *word, uint32_t *flags)
 		*flags = 0;
 	else if (strcmp(word, "safe") == 0)
 		*flags = EXEC_RERUN_SAFE;
+	else if (strcmp(word, "slow") == 0)
+		*flags = EXEC_RERUN_SAFE | EXEC_RERUN_SLOW;
 	else if (strcmp(word, "always") == 0)
 		*flags = EXEC_RERUN_ALWAYS;
 	else
@@ -54,7 +56,7 @@ static void long_option(struct options *o, const char *option)
 		o->no_stdin = true;
 	} else if (strncmp(option, rerun, sizeof(rerun) - 1) == 0) {
 		if (!rerun_flags(option + sizeof(rerun) - 1, &o->rerun))
-			refuse("not never, safe or always: ", option);
+			refuse("not never, safe, slow or always: ", option);
 		o->chosen = true;
 	} else if (strcmp(option, "--help") == 0) {
 		static char text[sizeof(usage) + sizeof(help)];

@@ -16,7 +16,7 @@ mprun)
 		'--report=[write a page about the build]:file:_files' \
 		'--trace=[write a trace for Perfetto]:file:_files' \
 		'--explain[say what would travel, start nothing]' \
-		'--rerun=[run commands of lost nodes again]:mode:(never safe always)' \
+		'--rerun=[run commands of lost nodes again]:mode:(never safe slow always)' \
 		'(- *)--help[show the options]' \
 		'(- *)--version[show the version]' \
 		'(-):tool:_command_names -e' \
@@ -29,7 +29,7 @@ mprun)
 		'-p[the command is a pathname]' \
 		'-v[say where the command runs and why]' \
 		'--no-stdin[give the command an empty standard input]' \
-		'--rerun=[run it again where its node is lost]:mode:(never safe always)' \
+		'--rerun=[run it again where its node is lost]:mode:(never safe slow always)' \
 		'(- *)--help[show the options]' \
 		'(- *)--version[show the version]' \
 		'(-):command:_command_names -e' \

@@ -31,7 +31,7 @@ func (c *caller) away(s place.Start) bool {
 	c.enter(sent)
 	c.tellSent(s)
 	p.sending(c.line)
-	r := &remote{caller: c, link: l, stream: stream, sinks: c.sinks()}
+	r := &remote{caller: c, link: l, stream: stream, sinks: c.sinks(), began: c.d.now()}
 	defer r.close()
 	start := r.start(s)
 	err = stream.Send(&mexecpb.Up{Start: start})
@@ -42,7 +42,10 @@ func (c *caller) away(s place.Start) bool {
 		r.relayStdin(start.Stdio[0])
 		r.openStreams()
 	}
+	over := c.d.slow.watch(r)
 	end, refused, err := r.receive()
+	over()
+	slow := r.slow.finish()
 	r.detach()
 	r.tokens.close()
 	switch {
@@ -56,6 +59,8 @@ func (c *caller) away(s place.Start) bool {
 		c.enter(placing)
 		p.refused(c.line, reach(refused.Why), refused.Detail)
 		return false
+	case end != nil && slow != "":
+		return !r.anew(s.Node, slow)
 	case end != nil:
 		c.line.Status = mexec.Status{Code: int(end.Code), Signal: syscall.Signal(end.Signal), Core: end.Core}
 		c.line.Usage = mexec.Usage{
@@ -136,6 +141,8 @@ type remote struct {
 	closed bool // it has closed or shut down a descriptor of its caller
 	halted bool // it is stopped
 	tokens tokens
+	began  time.Time
+	slow   straggler
 
 	sending sync.Mutex // a stream takes one Send at a time
 
@@ -234,7 +241,7 @@ func (r *remote) receive() (*mexecpb.End, *mexecpb.Refused, error) {
 			r.enter(runs)
 			r.d.placer.running(r.line)
 		}
-		r.note(down)
+		r.hears(down)
 		if len(down.Out) > 0 {
 			r.link.Turns.Do(down.Order, func() { r.write(1, down.Out) })
 		}

@@ -82,6 +82,7 @@ type Daemon struct {
 	drain    *drain
 	ancestry *ancestry
 	screens  relay.Screens
+	slow     stragglers
 	adopted  sync.Once
 	socket   *local.Listener
 	peers    *peers
@@ -299,6 +300,7 @@ func (d *Daemon) tick() {
 		select {
 		case <-t.C:
 			d.placer.tick()
+			d.endStragglers()
 			d.announce()
 		case <-d.ctx.Done():
 			return

@@ -209,6 +209,12 @@ func (p *placer) missing(j *ledger.Job, cause string) {
 	})
 }
 
+func (p *placer) straggles(id mexec.JobID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.home.Straggles(id, p.now())
+}
+
 // again puts a job that was missing back among those that wait.
 func (p *placer) again(j *ledger.Job, job place.Job, lost []mexec.NodeID) {
 	p.with(func(now time.Time) {

@@ -36,6 +36,14 @@ func (r *remote) note(down *mexecpb.Down) {
 
 // again says whether a job that node was lost with runs again, and why or why not. It ends what is relayed.
 func (r *remote) again(node mexec.NodeID) (why string, again bool) {
+	r.lostBy = append(r.lostBy, node)
+	streams := r.streams
+	r.close() // from here on nothing is read any more
+	return r.verdict(len(r.lostBy), streams)
+}
+
+// verdict says whether a job may run again of which so many runs came to nothing, with this one.
+func (r *remote) verdict(count int, streams map[uint32]*stream) (why string, again bool) {
 	e := r.exec
 	mode := repeat.Never
 	switch {
@@ -46,11 +54,8 @@ func (r *remote) again(node mexec.NodeID) (why string, again bool) {
 	default:
 		return "", false
 	}
-	r.lostBy = append(r.lostBy, node)
-	streams := r.streams
-	r.close() // from here on nothing is read any more
 	run := repeat.Run{
-		Count: len(r.lostBy), Terminal: r.screen != nil,
+		Count: count, Terminal: r.screen != nil,
 		Input: r.read > 0, Closed: r.closed, Stopped: r.halted, Output: r.shown,
 	}
 	for _, s := range streams {

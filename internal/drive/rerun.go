@@ -53,6 +53,10 @@ func (r rerun) explain(w io.Writer) {
 	case repeat.Always:
 		fmt.Fprintln(w, "A command whose node is lost runs again, unless it has read of its input (always).")
 	default:
+		if mode == repeat.Slow {
+			fmt.Fprintln(w, "A command that takes far longer than is usual, while nothing waits and another node is free, is ended and begun anew (slow),")
+			fmt.Fprintln(w, "  if it could run again were its node lost:")
+		}
 		fmt.Fprintln(w, "A command whose node is lost runs again (safe) if it has printed nothing, has read nothing of its input, and is")
 		fmt.Fprintln(w, "  (built in): a compiler with -c and -o, or a command that writes nothing but its output")
 		for _, rule := range r.rules {

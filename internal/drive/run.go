@@ -22,7 +22,7 @@ GNU parallel, a shell script with &. What a file says of the programs that are t
   --report FILE  write a page about the build: where each command ran, what it waited for, what it cost
   --trace FILE   write the same for Perfetto, in Chrome's trace event format
   --rerun MODE   what becomes of a command whose node is lost: never, it is a loss; safe (default), it runs again if two runs can't be told
-                 from one; always, it runs again
+                 from one; slow, as safe, and where a command takes far longer than it should; always, it runs again
   --explain      say what would travel and why, and how many jobs TOOL is told; start nothing
   --help         this
   --version      the version

@@ -46,7 +46,9 @@ func isDriver(command, why string) bool {
 }
 
 // isLoss knows a job that is to run again from one that was refused.
-func isLoss(why string) bool { return strings.Contains(why, " was lost ") }
+func isLoss(why string) bool {
+	return strings.Contains(why, " was lost (") || strings.Contains(why, " was slow (")
+}
 
 // clock is a time span as a clock shows it.
 func clock(d time.Duration) string {

@@ -19,18 +19,19 @@ const (
 	Never  Mode = iota // a command that was sent and lost is a loss
 	Safe               // it runs again if that can't be told from one run
 	Always             // it runs again
+	Slow               // as Safe; and where its node is far too slow with it, it is as if that were lost
 )
 
-func (m Mode) String() string { return [...]string{"never", "safe", "always"}[m] }
+func (m Mode) String() string { return [...]string{"never", "safe", "always", "slow"}[m] }
 
 // ParseMode reads a Mode.
 func ParseMode(text string) (Mode, error) {
-	for m := Never; m <= Always; m++ {
+	for m := Never; m <= Slow; m++ {
 		if m.String() == text {
 			return m, nil
 		}
 	}
-	return Never, errors.New("want never, safe or always")
+	return Never, errors.New("want never, safe, slow or always")
 }
 
 // Run is what home knows of the runs that were lost.

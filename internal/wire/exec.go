@@ -18,6 +18,7 @@ const (
 	// What is done where the job's node is lost; with neither it is not run again.
 	RerunSafe   = 16
 	RerunAlways = 32
+	RerunSlow   = 64 // with RerunSafe: also where its node is far too slow
 )
 
 const (

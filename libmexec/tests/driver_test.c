@@ -62,7 +62,7 @@ static void reruns(char *option, char *variable, uint32_t want)
 	struct received *r = receive(c);
 	answer_number(c, FRAME_EXITED, 0);
 	SAME(ended(pid), 0);
-	SAME(r->head.flags & (EXEC_RERUN_SAFE | EXEC_RERUN_ALWAYS), want);
+	SAME(r->head.flags & (EXEC_RERUN_SAFE | EXEC_RERUN_ALWAYS | EXEC_RERUN_SLOW), want);
 	SAME_TEXT(r->repeat, "protoc moc*");
 	SAME_TEXT(r->env[0], variable); // the user's own
 	SAME_TEXT(r->env[1], "MEXEC_SOCKET=sock");
@@ -77,6 +77,7 @@ TEST(a_builds_commands_are_lost_as_the_option_or_the_variable_says)
 	reruns("--", "MEXEC_RERUN=never", 0);
 	reruns("--", "MEXEC_RERUN=safe", EXEC_RERUN_SAFE);
 	reruns("--", "MEXEC_RERUN=always", EXEC_RERUN_ALWAYS);
+	reruns("--", "MEXEC_RERUN=slow", EXEC_RERUN_SAFE | EXEC_RERUN_SLOW);
 	reruns("--", "MEXEC_RERUN=perhaps", EXEC_RERUN_SAFE);
 	reruns("--rerun=always", "MEXEC_RERUN=never", EXEC_RERUN_ALWAYS);
 	reruns("--rerun=never", "MEXEC_RERUN=always", 0);

@@ -288,11 +288,11 @@ func TestAWrongModeIsOneLineThatSaysWhatToDo(t *testing.T) {
 		code     int
 		says     string
 	}{
-		{"", []string{"mpmake", "--rerun=often"}, 2, `mpmake: --rerun=often: want never, safe or always`},
-		{"", []string{"mprun", "--rerun", "often", "true"}, 125, `mprun: --rerun=often: want never, safe or always`},
+		{"", []string{"mpmake", "--rerun=often"}, 2, `mpmake: --rerun=often: want never, safe, slow or always`},
+		{"", []string{"mprun", "--rerun", "often", "true"}, 125, `mprun: --rerun=often: want never, safe, slow or always`},
 		{"", []string{"mprun", "--rerun=", "true"}, 125, `mprun: --rerun needs a MODE`},
-		{"MEXEC_RERUN=x", []string{"mprun", "true"}, 125, `mprun: MEXEC_RERUN=x: want never, safe or always`},
-		{"MEXEC_RERUN=x", []string{"mpmake"}, 2, `mpmake: MEXEC_RERUN=x: want never, safe or always`},
+		{"MEXEC_RERUN=x", []string{"mprun", "true"}, 125, `mprun: MEXEC_RERUN=x: want never, safe, slow or always`},
+		{"MEXEC_RERUN=x", []string{"mpmake"}, 2, `mpmake: MEXEC_RERUN=x: want never, safe, slow or always`},
 	} {
 		cmd := node1.Command(c.args[0], c.args[1:]...)
 		cmd.Dir = t.TempDir()
