@@ -11,7 +11,7 @@ const (
 	Starts    EventKind = "starts"    // Node, Why: the point of no re-run; on this node PID is the program itself from here on
 	Waits     EventKind = "waits"     // Why: the node refused it, or lost it and it is to run again
 	Borrows   EventKind = "borrows"   // it has opened its jobserver on another node: tokens of the build may be with it until it ends
-	Ended     EventKind = "ended"     // Status, Usage, Late; of a job on this node the first two are zero, see Reaped
+	Ended     EventKind = "ended"     // Status, Usage, Late; of a job on this node Status is zero, and Usage what the daemon saw of it: see Reaped
 	Lost      EventKind = "lost"      // Why
 	Withdrawn EventKind = "withdrawn" // its caller went away before it started
 

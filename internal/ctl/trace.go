@@ -35,8 +35,9 @@ each, with when it was asked for (at), how long it ran (wall) and what it used
 its command and its node.
 
 Without an option commands are recorded that are asked for and end from now on,
-until Ctrl-C. What ran on this node is nobody's child here: of that cpu and
-memory are 0, but with --last-build, since mpmake and mprun know them.
+until Ctrl-C. What ran on this node is no child of the daemon's: its cpu and
+memory are what that saw of them, in ticks of 10 ms and 0 where it was too
+short. With --last-build they are exact, since mpmake and mprun wait for it.
 
 FILE must not be there yet; without one the lines go to stdout.`,
 		Args: func(_ *cobra.Command, args []string) error {

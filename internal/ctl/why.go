@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mexec"
 	"mexec/internal/ledger"
 	"mexec/internal/monitor"
 )
@@ -153,7 +154,10 @@ func printAccount(w io.Writer, a ledger.Account, now time.Time) error {
 func end(a ledger.Account) string {
 	took := span(a.Ended.Sub(a.Started))
 	if a.Node == a.Home {
-		return "after " + took
+		if a.Usage == (mexec.Usage{}) {
+			return "after " + took
+		}
+		return fmt.Sprintf("after %s, with about %s of CPU time", took, span(a.Usage.User+a.Usage.System))
 	}
 	text := fmt.Sprintf("%v after %s, with %s of CPU time", a.Status, took, span(a.Usage.User+a.Usage.System))
 	if a.Usage.MaxRSS > 0 {
