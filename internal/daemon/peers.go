@@ -136,7 +136,7 @@ func (p *peers) row(k *peer) mexec.Node {
 
 // view is what people are told.
 func (p *peers) view() []mexec.Node {
-	load, now := p.d.sample(), p.d.now()
+	load, now, trouble := p.d.sample(), p.d.now(), p.d.placer.trouble()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	view := p.viewLocked()
@@ -152,6 +152,8 @@ func (p *peers) view() []mexec.Node {
 			}
 		} else if k := p.known[n.Name]; k.alive && now.Before(k.until) {
 			n.State, n.Why = mexec.Down, k.cause
+		} else if n.State == mexec.Up && n.Why == "" {
+			n.Why = trouble[n.Name]
 		}
 	}
 	return view

@@ -209,6 +209,13 @@ func (p *placer) missing(j *ledger.Job, cause string) {
 	})
 }
 
+// trouble lists nodes that have lately refused commands, and why.
+func (p *placer) trouble() map[mexec.NodeID]string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.home.Trouble(p.now())
+}
+
 func (p *placer) straggles(id mexec.JobID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

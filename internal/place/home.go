@@ -235,11 +235,13 @@ func (h *Home) Refused(id mexec.JobID, reach Refusal, why string, now time.Time)
 		j.Here = j.last
 	case RefusedAll:
 		n.until, n.cause = now.Add(time.Second), why
+		n.trouble = refusal(reach, why, n.until)
 	default:
 		if n.refuses == nil {
 			n.refuses = map[refusalKey]time.Time{}
 		}
 		n.refuses[j.key(reach)] = now.Add(forget)
+		n.trouble = refusal(reach, why, now.Add(forget))
 	}
 	if reach != RefusedGrant && reach != RefusedMemory {
 		j.refused = append(j.refused, n.Name)

@@ -19,6 +19,7 @@ type node struct {
 	until   time.Time
 	cause   string // why it gets nothing until then
 	refuses map[refusalKey]time.Time
+	trouble trouble
 	served  time.Time // when it last gave something
 	linked  bool
 	active  bool

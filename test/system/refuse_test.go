@@ -108,6 +108,9 @@ func TestANodeWithAnotherDirectoryOrProgramRefusesAndTheJobGoesElsewhere(t *test
 			if r.out != "node3\n" || r.code != 3 || strings.Contains(r.errs, "node2") {
 				t.Errorf("%+v", r)
 			}
+			if !strings.HasPrefix(c.why, "program") {
+				sees(t, node1, 2, "up", "has refused commands: a directory is not there, or not the same")
+			}
 			// Another directory is another question.
 			if r := run(t, node1.Command("mexec", "-n", "2", "uname", "-n")); r.out != "node2\n" {
 				t.Errorf("%+v", r)
