@@ -43,7 +43,11 @@ func (m *Model) Summary(t Total) []string {
 		say("%s in %.1f s: %s", plural(m.started(t), "command"), t.Elapsed.Seconds(), line)
 	}
 	if all := m.CPU(t); all >= max(worthCPU, t.Elapsed) && m.started(t) > 0 {
-		say("%s of CPU time, %.0f %% of it on other nodes: %.1f times as fast as one CPU", seconds(all), 100*m.There.Seconds()/all.Seconds(), all.Seconds()/t.Elapsed.Seconds())
+		why := ""
+		if m.There == 0 && len(m.nodes) > 1 {
+			why = " (mexecctl why --last-build says why)"
+		}
+		say("%s of CPU time, %.0f %% of it on other nodes%s: %.1f times as fast as one CPU", seconds(all), 100*m.There.Seconds()/all.Seconds(), why, all.Seconds()/t.Elapsed.Seconds())
 	}
 	if line := m.stayed(t); line != "" {
 		say("%s", line)
