@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -89,6 +91,39 @@ func TestHomeLearnsWhatACommandTookOnItsNodeAndKeepsIt(t *testing.T) {
 		}
 		return false
 	})
+}
+
+func TestACommandThatRunsHereIsLearnedFromToo(t *testing.T) {
+	kept := &memory{rows: map[uint64]history.Row{}}
+	m := openOne(t, nil, func(c *Config) { c.Keeper = kept })
+	// It waits until it was looked at: for as long as that takes.
+	seen := filepath.Join(t.TempDir(), "seen")
+	const script = `v=$(head -c 33554432 /dev/zero | tr '\0' x); i=0; while [ $i -lt 100000 ] || [ ! -e "$0" ]; do i=$((i+1)); done`
+	done := make(chan int)
+	go func() {
+		_, _, code := m.mexec("sh", "-c", script, seen)
+		done <- code
+	}()
+	m.until("it is looked at", func() bool {
+		m.warden.mu.Lock()
+		defer m.warden.mu.Unlock()
+		for b := range m.warden.jobs {
+			if b.peak > 32<<20 && b.cpu > 0 {
+				return true
+			}
+		}
+		return false
+	})
+	if err := os.WriteFile(seen, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code := <-done; code != 0 {
+		t.Fatal(code)
+	}
+	m.until("what it took is written", func() bool { return kept.kind("sh").Runs == 1 })
+	if r := kept.kind("sh"); r.CPU < 0.02 || r.Wall < r.CPU/4 || r.Memory < 32<<20 || r.Memory > 256<<20 {
+		t.Errorf("%+v", r)
+	}
 }
 
 func TestAKeeperThatFailsIsSaidOnceAndKeepsNoDaemonFromItsWork(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 type warden struct {
 	d      *Daemon
 	budget atomic.Int64 // of all jobs, in bytes; 0: not known
+	count  func() (kills int64, ok bool)
 
 	mu    sync.Mutex // guards the rest
 	jobs  map[*burden]struct{}
@@ -65,7 +66,9 @@ const (
 // reserve is what jobs leave of this node's memory: for the daemon, the system, and what is faster than a look.
 func reserve(total int64) int64 { return min(max(total/32, 64<<20), 1<<30) }
 
-func newWarden(d *Daemon) *warden { return &warden{d: d, jobs: map[*burden]struct{}{}} }
+func newWarden(d *Daemon) *warden {
+	return &warden{d: d, count: gauge.Kills, jobs: map[*burden]struct{}{}}
+}
 
 // open finds out how much memory there is for jobs.
 func (w *warden) open() {
@@ -75,7 +78,7 @@ func (w *warden) open() {
 	}
 	w.budget.Store(budget)
 	w.stuck = w.d.now()
-	w.seen, _ = gauge.Kills()
+	w.seen, _ = w.count()
 	w.look(w.d.now())
 }
 
@@ -111,7 +114,7 @@ func (w *warden) killed(b *burden, status mexec.Status) bool {
 }
 
 func (w *warden) countLocked(now time.Time) {
-	n, ok := gauge.Kills()
+	n, ok := w.count()
 	if ok && n > w.seen {
 		w.left += int(n - w.seen)
 		w.since = now
@@ -150,6 +153,7 @@ func (w *warden) run() {
 // look measures, tells placement, and says when to look again at the earliest: with many processes that is later, so that looks take little more than a hundredth of a CPU.
 func (w *warden) look(now time.Time) time.Duration {
 	begun := time.Now()
+	available, total, err := gauge.Memory() // before the jobs: what one takes meanwhile must not seem to be others'
 	w.mu.Lock()
 	var all []*burden
 	for b := range w.jobs {
@@ -177,8 +181,7 @@ func (w *warden) look(now time.Time) time.Duration {
 		used += n
 		w.d.placer.uses(b.grant, n)
 	}
-	if available, total, err := gauge.Memory(); err == nil && w.budget.Load() > 0 {
-		budget := w.budget.Load()
+	if budget := w.budget.Load(); err == nil && budget > 0 {
 		present := allowance(budget, used, available-reserve(total), gauge.Stalled())
 		if len(all) > 0 || present >= budget-budget/squeezed {
 			w.stuck = now

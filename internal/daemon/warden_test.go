@@ -1,9 +1,13 @@
 package daemon
 
 import (
+	"syscall"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
+
+	"mexec"
 )
 
 func TestJobsMayHaveWhatTheyHaveAndWhatIsFreeButNoMoreThanTheirBudget(t *testing.T) {
@@ -36,6 +40,30 @@ func TestTheReserveIsAShareWithinBounds(t *testing.T) {
 			t.Fatalf("%d of %d", r, total)
 		}
 	})
+}
+
+func TestEachKillIsOneFailedJobsAndOfItsTime(t *testing.T) {
+	now, kills := time.Unix(1000, 0), int64(7)
+	w := newWarden(&Daemon{now: func() time.Time { return now }})
+	w.count = func() (int64, bool) { return kills, true }
+	w.seen = kills
+	killed, failed, fine := mexec.Status{Signal: syscall.SIGKILL}, mexec.Status{Code: 1}, mexec.Status{}
+	job := &burden{since: now}
+	if w.killed(job, killed) {
+		t.Error("nothing was killed since")
+	}
+	kills += 2
+	now = now.Add(time.Second)
+	later := &burden{since: now.Add(time.Second)}
+	if w.killed(job, fine) || !w.killed(job, failed) || w.killed(later, killed) || !w.killed(job, killed) || w.killed(job, killed) {
+		t.Error("two were killed, and are two jobs' that had begun by then and failed")
+	}
+	kills++
+	w.killed(later, killed) // counts
+	now = now.Add(known + time.Millisecond)
+	if w.killed(job, failed) {
+		t.Error("it was killed too long ago")
+	}
 }
 
 func TestSizesAreForPeople(t *testing.T) {
