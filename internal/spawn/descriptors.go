@@ -2,10 +2,8 @@ package spawn
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -177,9 +175,10 @@ func (p *Process) Pids() []int {
 
 // Below adds all processes below one.
 func Below(pid int, all []int) []int {
-	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, name := range lists {
-		b, _ := os.ReadFile(name)
+	tasks := "/proc/" + strconv.Itoa(pid) + "/task/"
+	threads, _ := os.ReadDir(tasks)
+	for _, t := range threads {
+		b, _ := os.ReadFile(tasks + t.Name() + "/children")
 		for _, field := range strings.Fields(string(b)) {
 			if child, err := strconv.Atoi(field); err == nil {
 				all = Below(child, append(all, child))

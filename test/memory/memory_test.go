@@ -118,19 +118,22 @@ func job(ctx context.Context, h *hosts.Host, size int, hold time.Duration, more 
 	return e
 }
 
-// kills is how many processes the kernel has killed on a host for want of memory.
-func kills(t *testing.T, h *hosts.Host) int {
+// group reads the files of a host's own control group that begin like this, of either version.
+func group(t *testing.T, h *hosts.Host, files string) string {
 	t.Helper()
-	b, err := h.Command("sh", "-c", `cat /sys/fs/cgroup/memory$(sed -n 's/^[0-9]*:memory://p' /proc/self/cgroup)/memory.oom_control`).Output()
+	b, err := h.Command("sh", "-c", `d=/sys/fs/cgroup/memory$(sed -n 's/^[0-9]*:memory://p' /proc/self/cgroup)
+		grep -q '^[0-9]*:memory:' /proc/self/cgroup || d=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)
+		for f in $0; do if [ -e $d/$f ]; then cat $d/$f; fi; done`, files).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := regexp.MustCompile(`(?m)^oom_kill (\d+)$`).FindSubmatch(b)
-	if m == nil {
-		t.Fatalf("%s", b)
-	}
-	n, _ := strconv.Atoi(string(m[1]))
-	return n
+	return string(b)
+}
+
+// kills is how many processes the kernel has killed on a host for want of memory.
+func kills(t *testing.T, h *hosts.Host) int {
+	t.Helper()
+	return number(t, group(t, h, "memory.oom_control memory.events"), "oom_kill")
 }
 
 func TestWhatTheKernelKillsForWantOfMemoryIsSaidByNameAndSize(t *testing.T) {
@@ -142,6 +145,17 @@ func TestWhatTheKernelKillsForWantOfMemoryIsSaidByNameAndSize(t *testing.T) {
 	if e.signal != syscall.SIGKILL || len(said.FindAllString(e.errs, -1)) != 1 {
 		t.Error(e)
 	}
+}
+
+// number finds the one behind a name.
+func number(t *testing.T, text, name string) int {
+	t.Helper()
+	m := regexp.MustCompile(`(?m)^(?:` + name + `) (\d+)$`).FindStringSubmatch(text)
+	if m == nil {
+		t.Fatalf("no %s in %q", name, text)
+	}
+	n, _ := strconv.Atoi(m[1])
+	return n
 }
 
 // work is jobs of one size, which are held for so long.
@@ -167,11 +181,7 @@ func (w work) crowd(t *testing.T, hs *hosts.Hosts, name string) (took time.Durat
 // fit is how many of the jobs a host can hold, beside what its daemon has.
 func (w work) fit(t *testing.T, h *hosts.Host) int {
 	t.Helper()
-	b, err := h.Command("sh", "-c", `d=/sys/fs/cgroup/memory$(sed -n 's/^[0-9]*:memory://p' /proc/self/cgroup); sed -n 's/^total_rss //p' $d/memory.stat`).Output()
-	used, err2 := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err := errors.Join(err, err2); err != nil {
-		t.Fatal(err)
-	}
+	used := number(t, group(t, h, "memory.stat"), "total_rss|anon")
 	return min(slots, (limit-used)/(w.size+overhead))
 }
 
