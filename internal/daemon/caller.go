@@ -212,6 +212,7 @@ func (c *caller) wait(placed chan place.Start) (place.Start, bool) {
 	}
 	c.tellWaiting()
 	c.listen()
+	defer c.d.costs.wait(c.line.ID, c.key, c.wish.Cost)()
 	select {
 	case s := <-placed:
 		return s, true

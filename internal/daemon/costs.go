@@ -21,12 +21,76 @@ type Keeper interface {
 }
 
 // costs is what this node has learned of what commands take.
+//
+// A job's cost is looked up when it comes. While it waits others like it may end: that is what the first build of a tree consists of, and after the first of its kind none is to start as if nothing
+// were known. So it is told anew where what is known of its kind has become another thing.
 type costs struct {
-	mu    sync.Mutex // guards the rest
-	known *history.Costs
+	placer *placer
+
+	mu      sync.Mutex // guards the rest
+	known   *history.Costs
+	waiting map[uint64]*crowd // by kind
 }
 
-func newCosts(self mexec.NodeID) *costs { return &costs{known: history.NewCosts(self)} }
+// crowd are the jobs of one kind that wait.
+type crowd struct {
+	jobs map[mexec.JobID]history.Key
+	told int64 // what one of them that nobody knows was last taken to need
+}
+
+// expectation is what a job is taken to cost.
+type expectation struct {
+	job  mexec.JobID
+	cost mexec.Cost
+}
+
+func newCosts(self mexec.NodeID, p *placer) *costs {
+	return &costs{placer: p, known: history.NewCosts(self), waiting: map[uint64]*crowd{}}
+}
+
+// wait notes a job that waits, and returns what ends that. What was learned since its cost was looked up is told at once.
+func (c *costs) wait(job mexec.JobID, k history.Key, was mexec.Cost) (done func()) {
+	if k == (history.Key{}) {
+		return func() {}
+	}
+	c.mu.Lock()
+	w := c.waiting[k.Kind]
+	if w == nil {
+		w = &crowd{jobs: map[mexec.JobID]history.Key{}, told: c.known.Of(history.Key{Kind: k.Kind}).Memory}
+		c.waiting[k.Kind] = w
+	}
+	w.jobs[job] = k
+	now := c.known.Of(k)
+	c.mu.Unlock()
+	if now.Memory != was.Memory {
+		c.placer.learned([]expectation{{job, now}})
+	}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(w.jobs, job)
+		if len(w.jobs) == 0 && c.waiting[k.Kind] == w {
+			delete(c.waiting, k.Kind)
+		}
+	}
+}
+
+// newsLocked is what those who wait are to hear when what is known of a kind has changed: nothing where it is much the same.
+func (c *costs) newsLocked(kind uint64) (news []expectation) {
+	w := c.waiting[kind]
+	if w == nil {
+		return nil
+	}
+	need := c.known.Of(history.Key{Kind: kind}).Memory
+	if gap := need - w.told; need == 0 || max(gap, -gap) < w.told/32 {
+		return nil
+	}
+	w.told = need
+	for job, k := range w.jobs {
+		news = append(news, expectation{job, c.known.Of(k)})
+	}
+	return news
+}
 
 func (c *costs) of(k history.Key) mexec.Cost {
 	c.mu.Lock()
@@ -36,8 +100,12 @@ func (c *costs) of(k history.Key) mexec.Cost {
 
 func (c *costs) ran(k history.Key, name string, r history.Run, now time.Time) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.known.Ran(k, name, r, now)
+	news := c.newsLocked(k.Kind)
+	c.mu.Unlock()
+	if news != nil {
+		c.placer.learned(news)
+	}
 }
 
 func (c *costs) speed(node mexec.NodeID) float64 {

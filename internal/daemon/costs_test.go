@@ -7,7 +7,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"mexec"
 	"mexec/internal/history"
 )
 
@@ -123,6 +125,37 @@ func TestACommandThatRunsHereIsLearnedFromToo(t *testing.T) {
 	m.until("what it took is written", func() bool { return kept.kind("sh").Runs == 1 })
 	if r := kept.kind("sh"); r.CPU < 0.02 || r.Wall < r.CPU/4 || r.Memory < 32<<20 || r.Memory > 256<<20 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// Three jobs of one kind wait that nobody knows. When another of it has ended they are taken for what that was.
+func TestJobsThatWaitAreToldWhatWasLearnedMeanwhile(t *testing.T) {
+	c := newCosts("n1", newPlacer(mexec.Node{Name: "n1", Slots: 1}, time.Now))
+	key := func(file string) history.Key { return history.KeyOf(1, 7, []byte("/src"), []byte(file)) }
+	var done []func()
+	for i, file := range []string{"a", "b", "c"} {
+		done = append(done, c.wait(mexec.JobID(i+1), key(file), mexec.Cost{}))
+	}
+	run := history.Run{Wall: time.Second, Memory: 1 << 30}
+	c.known.Ran(key("first"), "cc", run, time.Now())
+	news := c.newsLocked(key("a").Kind)
+	if len(news) != 3 || news[0].cost.Memory < 1<<30 {
+		t.Fatalf("%+v", news)
+	}
+	c.known.Ran(key("second"), "cc", run, time.Now())
+	if news := c.newsLocked(key("a").Kind); news != nil {
+		t.Errorf("much the same is told again: %+v", news)
+	}
+	run.Memory *= 2
+	c.known.Ran(key("third"), "cc", run, time.Now())
+	if news := c.newsLocked(key("a").Kind); len(news) != 3 || news[0].cost.Memory < 2<<30 {
+		t.Errorf("%+v", news)
+	}
+	for _, f := range done {
+		f()
+	}
+	if len(c.waiting) != 0 || c.newsLocked(key("a").Kind) != nil {
+		t.Errorf("%v still wait", c.waiting)
 	}
 }
 

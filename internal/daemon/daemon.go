@@ -129,7 +129,7 @@ func (d *Daemon) open() (err error) {
 	}
 	d.self = self.Name
 	d.placer = newPlacer(self, d.now)
-	d.costs = newCosts(self.Name)
+	d.costs = newCosts(self.Name, d.placer)
 	d.warden = newWarden(d)
 	d.peers = newPeers(d, self)
 	if d.drain, err = openDrain(cfg.State); err != nil {

@@ -138,6 +138,15 @@ func considered(s place.Start) []ledger.Candidate {
 	return list
 }
 
+// learned says anew what jobs that wait are expected to take.
+func (p *placer) learned(jobs []expectation) {
+	p.with(func(now time.Time) {
+		for _, j := range jobs {
+			p.home.Learned(j.job, j.cost, now)
+		}
+	})
+}
+
 // granted notes where a job is to start.
 func (p *placer) granted(j *ledger.Job, s place.Start) {
 	p.with(func(now time.Time) {

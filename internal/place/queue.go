@@ -105,10 +105,7 @@ func (h *Home) enter(j *job, now time.Time) {
 		}
 		q.usual += (wall - q.usual) / 8
 	}
-	j.rank = j.since.UnixNano() - int64(min(most, h.takes(j)))
-	if j.first {
-		j.rank -= int64(time.Hour)
-	}
+	h.rank(j)
 	if len(q.jobs) == 0 {
 		h.busy = append(h.busy, q)
 		q.moved = now
@@ -121,6 +118,13 @@ func (h *Home) enter(j *job, now time.Time) {
 	j.at = len(q.jobs)
 	q.jobs = append(q.jobs, j)
 	q.rise(j.at)
+}
+
+func (h *Home) rank(j *job) {
+	j.rank = j.since.UnixNano() - int64(min(most, h.takes(j)))
+	if j.first {
+		j.rank -= int64(time.Hour)
+	}
 }
 
 // takes is how long a job is expected to run on a node of speed 1.
