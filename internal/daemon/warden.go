@@ -176,7 +176,9 @@ func (w *warden) look(now time.Time) time.Duration {
 			}
 		}
 		w.mu.Lock()
-		b.peak, b.cpu, b.at = max(b.peak, n), cpu, now
+		if _, in := w.jobs[b]; in { // else it has ended meanwhile, and is its owner's
+			b.peak, b.cpu, b.at = max(b.peak, n), cpu, now
+		}
 		w.mu.Unlock()
 		used += n
 		w.d.placer.uses(b.grant, n)
