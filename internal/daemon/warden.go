@@ -23,12 +23,14 @@ type warden struct {
 	d      *Daemon
 	budget atomic.Int64 // of all jobs, in bytes; 0: not known
 	count  func() (kills int64, ok bool)
+	soon   chan struct{} // a look is due now: holds one
 
 	mu    sync.Mutex // guards the rest
 	jobs  map[*burden]struct{}
 	seen  int64     // kills, as last counted
 	since time.Time // when there were more than before
 	left  int       // of these, that no job was found for
+	short bool      // at the last look there was less than the budget
 
 	stuck time.Time // since when others have much of it and no job of ours any; the loop's
 }
@@ -48,6 +50,7 @@ type burden struct {
 const (
 	often = 250 * time.Millisecond // is the pace while anything runs
 	rare  = time.Second            // and else
+	hasty = 10 * time.Millisecond  // is between two looks at least
 
 	// thrashing is the share of time in which nothing goes on for want of memory above which nothing new is granted, whatever seems free.
 	thrashing = 0.1
@@ -67,7 +70,7 @@ const (
 func reserve(total int64) int64 { return min(max(total/32, 64<<20), 1<<30) }
 
 func newWarden(d *Daemon) *warden {
-	return &warden{d: d, count: gauge.Kills, jobs: map[*burden]struct{}{}}
+	return &warden{d: d, count: gauge.Kills, soon: make(chan struct{}, 1), jobs: map[*burden]struct{}{}}
 }
 
 // open finds out how much memory there is for jobs.
@@ -90,11 +93,20 @@ func (w *warden) enter(b *burden) *burden {
 	return b
 }
 
-// leave ends that. What the job had in any look does not change any more.
+// leave ends that. What the job had in any look does not change any more. Where memory was short, be it only because a job that was about to end had been asked and its
+// memory was not free yet, the next job is not to wait for the next look.
 func (w *warden) leave(b *burden) {
 	w.mu.Lock()
+	_, in := w.jobs[b]
 	delete(w.jobs, b)
+	short := w.short
 	w.mu.Unlock()
+	if in && short {
+		select {
+		case w.soon <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // killed says whether the kernel has killed some of a job that ended like this for want of memory. It asks only about one that died of
@@ -131,22 +143,29 @@ func (w *warden) countLocked(now time.Time) {
 func (w *warden) run() {
 	t := time.NewTimer(often)
 	defer t.Stop()
-	looked := w.d.now()
+	looked, due := w.d.now(), false
 	for {
 		select {
 		case <-t.C:
-			w.mu.Lock()
-			idle := len(w.jobs) == 0
-			w.mu.Unlock()
-			pace := often
-			if now := w.d.now(); !idle || now.Sub(looked) >= rare {
-				looked = now
-				pace = min(max(often, w.look(now)), rare)
-			}
-			t.Reset(pace)
+		case <-w.soon:
+			due = true
 		case <-w.d.ctx.Done():
 			return
 		}
+		now := w.d.now()
+		if wait := hasty - now.Sub(looked); due && wait > 0 {
+			t.Reset(wait)
+			continue
+		}
+		w.mu.Lock()
+		busy := len(w.jobs) > 0
+		w.mu.Unlock()
+		pace := often
+		if due || busy || now.Sub(looked) >= rare {
+			looked, due = now, false
+			pace = min(max(often, w.look(now)), rare)
+		}
+		t.Reset(pace)
 	}
 }
 
@@ -188,6 +207,9 @@ func (w *warden) look(now time.Time) time.Duration {
 		if len(all) > 0 || present >= budget-budget/squeezed {
 			w.stuck = now
 		}
+		w.mu.Lock()
+		w.short = present < budget-budget/16
+		w.mu.Unlock()
 		w.d.placer.mayUse(budget, present, w.stuck == now || now.Sub(w.stuck) > hunger)
 	}
 	return 100 * time.Since(begun)
