@@ -50,7 +50,7 @@ func TestASignalForTheGroupReachesTheToolOnce(t *testing.T) {
 	node1, _, _ := three(t)
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		dir := t.TempDir()
-		write(t, filepath.Join(dir, "tool.sh"), "trap 'echo heard; n=5' INT TERM HUP\n: >up; n=0\nwhile [ $n -ne 5 ]; do read -t 1 x; done\n"+
+		write(t, filepath.Join(dir, "tool.sh"), "trap 'echo heard; n=5' INT TERM HUP\nn=0; : >up\nwhile [ $n -ne 5 ]; do read -t 1 x; done\n"+
 			"for i in 1 2 3 4; do read -t 0.1 x; done; exit 4\n")
 		cmd := node1.Command("mprun", "bash", "tool.sh")
 		cmd.Dir = dir
