@@ -30,7 +30,7 @@ func (h *Home) ask(q *queue, now time.Time) {
 		h.grow(q.set, min(few, max(1, len(q.set.members)/4)))
 	}
 	need := len(q.jobs) - q.sought
-	if q.set.mine {
+	if q.set.mine && !h.lame(q.set) {
 		asked := min(h.me.free(), h.underway(h.me, q))
 		if q.sought == 0 {
 			need -= asked
@@ -65,7 +65,7 @@ func (h *Home) cover(q *queue, jobs int, now time.Time) bool {
 		}
 		n := q.set.members[(i+at)%len(q.set.members)]
 		k := n.free()
-		if n == h.me || k == 0 || !h.opens(n, q, now) {
+		if n == h.me && !h.lame(q.set) || k == 0 || !h.opens(n, q, now) {
 			continue
 		}
 		if s := n.find(q.share); s != nil {
@@ -153,9 +153,17 @@ func (h *Home) opens(n *node, q *queue, now time.Time) bool { return h.foremost(
 func (h *Home) foremost(n *node, q *queue, now time.Time) *job {
 	for _, j := range q.jobs[:min(len(q.jobs), few)] {
 		if h.open(n, j, now) {
-			return j
-		}
-		if q.odd == 0 && len(n.refuses) == 0 && !h.up(n, now) {
+			if !h.holds(j, n, now) {
+				return j
+			}
+			if q.odd == 0 { // to the last one a slow node is worth the most
+				j = q.jobs[len(q.jobs)-1]
+				if h.open(n, j, now) && !h.holds(j, n, now) {
+					return j
+				}
+				return nil
+			}
+		} else if q.odd == 0 && len(n.refuses) == 0 && !h.up(n, now) {
 			return nil
 		}
 	}

@@ -3,6 +3,7 @@ package place
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -49,6 +50,54 @@ func BenchmarkDecision(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// The same where nodes differ in speed, so that for each job there are grants that it leaves alone.
+func BenchmarkDecisionWhereNodesDiffer(b *testing.B) {
+	h, view := large(10_000)
+	speed := map[mexec.NodeID]float64{}
+	for i := range view {
+		view[i].Speed = []float64{1, 0.25, 1.3, 2}[i%4]
+		speed[view[i].Name] = view[i].Speed
+	}
+	h.View(view, t0)
+	now, id, grant := t0, mexec.JobID(0), Grant(0)
+	cost := func(id mexec.JobID) time.Duration { return time.Duration(1+id%100) * 10 * time.Millisecond }
+	submit := func() {
+		id++
+		h.Submit(Job{ID: id, Build: "b", Cost: mexec.Cost{Runs: 1, Wall: cost(id)}}, now)
+	}
+	type end struct {
+		at time.Time
+		id mexec.JobID
+	}
+	var ends []end
+	start := func() {
+		for _, s := range h.Take().Starts {
+			e := end{now.Add(time.Duration(float64(cost(s.Job)) / speed[s.Node])), s.Job}
+			i, _ := slices.BinarySearchFunc(ends, e.at, func(e end, at time.Time) int { return e.at.Compare(at) })
+			ends = slices.Insert(ends, i, e)
+		}
+	}
+	for range 1000 {
+		submit()
+	}
+	for _, n := range h.sets[0].members[1:41] {
+		for range 8 {
+			grant++
+			h.Granted(n.Name, Offer{Grants: []Grant{grant}, Lease: time.Hour}, now)
+		}
+	}
+	start()
+	b.ReportAllocs()
+	for b.Loop() {
+		now = ends[0].at
+		submit()
+		grant++
+		h.Ended(ends[0].id, Renewal{Grant: grant, Lease: time.Hour}, now)
+		ends = ends[1:]
+		start()
 	}
 }
 

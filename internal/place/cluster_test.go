@@ -14,15 +14,16 @@ import (
 // A small cluster of real Homes and Slots, with messages that take random time, in order on each link, and links that break. Its only clock is the
 // queue of events.
 type simCluster struct {
-	t     *testing.T
-	r     *rand.Rand
-	now   time.Time
-	queue events
-	seq   int
-	nodes []*simNode
-	links map[[2]mexec.NodeID]*simLink
-	ended int
-	wide  bool // limits have shrunk: what was granted before may exceed them
+	t      *testing.T
+	r      *rand.Rand
+	now    time.Time
+	queue  events
+	seq    int
+	nodes  []*simNode
+	links  map[[2]mexec.NodeID]*simLink
+	ended  int
+	differ bool // nodes differ in speed
+	wide   bool // limits have shrunk: what was granted before may exceed them
 }
 
 type simNode struct {
@@ -30,7 +31,9 @@ type simNode struct {
 	home  *Home
 	slots *Slots
 	runs  int
+	speed float64
 	free  time.Time               // since when it has a free slot
+	last  time.Time               // when a job last ended there
 	jobs  map[mexec.JobID]*simJob // under way at this home
 }
 
@@ -249,7 +252,12 @@ func (c *simCluster) begin(home, worker *simNode, j *simJob, s Start) {
 		c.t.Fatalf("%d jobs on the %d slots of %s", worker.runs, worker.slots.Total(), worker.name)
 	}
 	life := c.link(home, worker).life
-	c.after(time.Duration(c.r.ExpFloat64()*float64(5*time.Millisecond)), func() {
+	takes := time.Duration(c.r.ExpFloat64() * float64(5*time.Millisecond))
+	if j.Cost.Wall > 0 && worker.speed > 0 {
+		takes = time.Duration(float64(j.Cost.Wall) / worker.speed * (0.5 + c.r.Float64()))
+	}
+	c.after(takes, func() {
+		worker.last = c.now
 		worker.runs--
 		if life != c.link(home, worker).life {
 			worker.slots.Cancel(s.Grant, c.now)
@@ -275,11 +283,14 @@ func (c *simCluster) idle(long time.Duration) {
 		if w.free.IsZero() || c.now.Sub(w.free) < long {
 			continue
 		}
+		if k := w.slots.first(false); c.differ && w.slots.Memory() > 0 && (c.now.Sub(w.last) < long || k != nil && (k.passed || w.slots.first(true) == nil)) {
+			continue // for memory, which takes a while where jobs do
+		}
 		for _, h := range c.nodes {
 			n := h.home.nodes[w.name]
 			for _, j := range h.jobs {
 				in := h.home.jobs[j.ID]
-				if j.sent != "" || c.now.Sub(j.waiting) < long || in == nil || c.now.Sub(n.until) < long || !in.queue.at(n, h.home) || !h.home.open(n, in, c.now) {
+				if j.sent != "" || c.now.Sub(j.waiting) < long || in == nil || c.now.Sub(in.patient) < long || c.now.Sub(n.until) < long || !in.queue.at(n, h.home) || !h.home.open(n, in, c.now) {
 					continue
 				}
 				if w.slots.Memory() == 0 || w.slots.Reserved()+w.slots.need(in.Need()) <= w.slots.Memory() {
@@ -303,12 +314,12 @@ func (c *simCluster) run(until time.Time) {
 }
 
 // Every job that is submitted starts once, ends, and never has company beyond the slots or the memory, whatever the messages' delays, and whatever
-// links break; and no slot stays free while a job waits that may have it.
+// links break; and no slot stays free while a job waits that may have it, unless it waits for a faster one, and that not for long.
 func TestEveryJobEndsWhateverCrossesOnTheWay(t *testing.T) {
 	for seed := range uint64(120) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 7))
-			c := &simCluster{t: t, r: r, now: t0, links: map[[2]mexec.NodeID]*simLink{}}
+			c := &simCluster{t: t, r: r, now: t0, links: map[[2]mexec.NodeID]*simLink{}, differ: seed%5 > 2}
 			breaks, limits, memory := seed%4 == 1, seed%4 == 2, seed%3 > 0
 			var view []mexec.Node
 			for i := range 2 + r.IntN(4) {
@@ -322,6 +333,9 @@ func TestEveryJobEndsWhateverCrossesOnTheWay(t *testing.T) {
 			for i, v := range view {
 				n := &simNode{name: v.Name, home: NewHome(v, rand.New(rand.NewPCG(seed, uint64(i)))), slots: NewSlots(v.Slots), jobs: map[mexec.JobID]*simJob{}}
 				n.slots.Limit(v.Slots, v.Memory, t0)
+				if c.differ {
+					n.speed = []float64{0.25, 1, 1, 4}[r.IntN(4)]
+				}
 				own := slices.Clone(view)
 				own[i].State = mexec.Self
 				n.home.View(own, c.now)
@@ -335,6 +349,9 @@ func TestEveryJobEndsWhateverCrossesOnTheWay(t *testing.T) {
 					c.settle(n)
 					for k, o := range c.nodes { // the news
 						v := view[k]
+						if c.differ {
+							v.Speed = o.speed / n.speed
+						}
 						v.Slots, v.Busy, v.Memory, v.Free = o.slots.Total(), o.slots.Busy(), o.slots.Memory(), max(0, o.slots.Memory()-o.slots.Reserved())
 						n.home.Update(v, c.now)
 					}

@@ -98,6 +98,7 @@ type Home struct {
 	all   []*node // me first
 	views uint64
 	epoch uint64 // counts what could change where jobs may go
+	moves uint64 // counts starts and ends
 
 	sets []*set // one for each wish
 	here *set   // this node alone

@@ -14,6 +14,9 @@ const hop = time.Millisecond
 // look is how many nodes with idle grants are compared for one job.
 const look = 64
 
+// sample is on how many nodes that are too slow for the first job of a long queue others are tried, and how many of its first and of its last.
+const sample = 4
+
 // told is how many candidates a Start tells of.
 const told = 5
 
@@ -127,25 +130,28 @@ func (n *node) grantFor(j *job) int {
 
 // other finds a job of a queue that can use some idle grant where its first can't.
 func (h *Home) other(q *queue, now time.Time) (best *job, on *node, grant int) {
-	for i := range min(look, len(h.idles)) {
-		n := h.idles[i]
+	for i, tries := 0, 0; i < min(look, len(h.idles)) && tries < sample; i++ {
+		n := h.idles[(uint64(i)+h.round)%uint64(len(h.idles))]
 		if len(q.jobs) == 1 || !q.at(n, h) {
 			continue
 		}
-		for _, j := range q.jobs {
-			if best != nil && best.before(j) {
-				continue
+		jobs, slow := q.jobs, len(q.jobs) > 2*sample && q.odd == 0 && h.holds(q.jobs[0], n, now)
+		if slow {
+			tries++
+		}
+		for k := 0; k < len(jobs); k++ {
+			if slow && k == sample { // the later a job's turn, the less speaks against a slow node
+				k = len(jobs) - sample
 			}
-			if g, _, _ := h.suits(n, j, now); g >= 0 {
-				best, on, grant = j, n, g
+			if j := jobs[k]; best == nil || j.before(best) {
+				if g, _, _ := h.suits(n, j, now); g >= 0 {
+					best, on, grant = j, n, g
+				}
 			}
 		}
 	}
 	return best, on, grant
 }
-
-// holds says whether a job should rather wait for a faster node.
-func (h *Home) holds(j *job, n *node, now time.Time) bool { return false }
 
 // start starts a job with a grant of a node.
 func (h *Home) start(j *job, n *node, grant int, now time.Time) {
@@ -171,7 +177,10 @@ func (h *Home) start(j *job, n *node, grant int, now time.Time) {
 // on and off count a job where it runs.
 func (h *Home) on(j *job, n *node, now time.Time) {
 	j.node, j.started = n, now
+	h.moves++
 	n.running++
+	j.place = len(n.jobs)
+	n.jobs = append(n.jobs, j)
 	n.stake(j.queue.share).running++
 	j.queue.running++
 	h.running[j.UID]++
@@ -181,7 +190,13 @@ func (h *Home) on(j *job, n *node, now time.Time) {
 func (h *Home) off(j *job) {
 	n := j.node
 	j.node = nil
+	h.moves++
 	n.running--
+	last := len(n.jobs) - 1
+	n.jobs[j.place] = n.jobs[last]
+	n.jobs[j.place].place = j.place
+	n.jobs[last] = nil
+	n.jobs = n.jobs[:last]
 	n.stake(j.queue.share).running--
 	j.queue.running--
 	if h.running[j.UID]--; h.running[j.UID] == 0 {

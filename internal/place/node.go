@@ -13,6 +13,7 @@ type node struct {
 	at      int    // in Home.all
 	seen    uint64 // the view that had it
 	running int
+	jobs    []*job // that run there
 	idle    []idleGrant
 	stakes  []stake
 	early   []Grant // recalled before they came

@@ -21,9 +21,12 @@ type job struct {
 	rank    int64
 	since   time.Time
 	started time.Time
-	node    *node // where it runs, nil while it waits
-	first   bool  // goes before the others: it has waited before
-	strict  bool  // only a grant that comes with its memory will do
+	counted time.Duration // in the work of the queue
+	patient time.Time     // until then it waits for a faster node, if it has begun to
+	node    *node         // where it runs, nil while it waits
+	place   int           // among those that run there
+	first   bool          // goes before the others: it has waited before
+	strict  bool          // only a grant that comes with its memory will do
 	refused []mexec.NodeID
 	last    string // the last refusal
 }
@@ -39,10 +42,11 @@ type queue struct {
 	queueKey
 	*share
 	set   *set
-	jobs  []*job    // a heap by rank
-	odd   int       // of these, that some node has refused, or whose memory
-	moved time.Time // when one last started, or the first came
-	tried uint64    // the round in which no idle grant was for it
+	jobs  []*job        // a heap by rank
+	work  time.Duration // what they take in all
+	odd   int           // of these, that some node has refused, or whose memory
+	moved time.Time     // when one last started, or the first came
+	tried uint64        // the round in which no idle grant was for it
 
 	sought int    // jobs for which slots were asked for
 	wide   bool   // of every node of the set
@@ -113,6 +117,8 @@ func (h *Home) enter(j *job, now time.Time) {
 	if j.odd() {
 		q.odd++
 	}
+	j.counted = h.takes(j)
+	q.work += j.counted
 	q.waiting++
 	h.waiting++
 	j.at = len(q.jobs)
@@ -154,6 +160,7 @@ func (h *Home) leave(j *job) {
 	if j.odd() {
 		q.odd--
 	}
+	q.work -= j.counted
 	q.waiting--
 	h.waiting--
 	if len(q.jobs) == 0 {

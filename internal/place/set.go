@@ -30,6 +30,11 @@ type set struct {
 	epoch   uint64 // of what follows
 	most    int64  // memory that the largest node has
 	fastest float64
+
+	paces    []pace // fastest first; known since:
+	foreseen uint64 // the epoch
+	moves    uint64
+	foresaw  time.Time
 }
 
 // set finds the set of a wish, or makes it.
