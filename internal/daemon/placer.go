@@ -164,6 +164,7 @@ func (p *placer) running(j *ledger.Job) {
 		if j.State == ledger.Starting {
 			p.book.Set(j, ledger.Running, now)
 		}
+		p.home.Runs(j.ID)
 	})
 }
 

@@ -163,7 +163,7 @@ func (h *Home) foremost(n *node, q *queue, now time.Time) *job {
 				}
 				return nil
 			}
-		} else if q.odd == 0 && len(n.refuses) == 0 && !h.up(n, now) {
+		} else if q.odd == 0 && len(n.refuses) == 0 && (!h.up(n, now) || h.spares(n, q.set, now)) {
 			return nil
 		}
 	}
@@ -179,6 +179,12 @@ func (h *Home) raise(n *node, q *queue, more int, now time.Time) {
 	s, memory := n.stake(q.share), j.Need()
 	if n.Memory > 0 {
 		memory = min(memory, n.Memory)
+	}
+	if n.ill != "" && h.healthy(q.set, now) {
+		if n.held() > 0 {
+			return
+		}
+		more = 1
 	}
 	if slots := s.running + len(n.idle) + more; slots > s.told || j.strict && memory > s.memory {
 		h.tell(n, s, max(slots, s.told), memory)

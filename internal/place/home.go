@@ -99,6 +99,7 @@ type Home struct {
 	views uint64
 	epoch uint64 // counts what could change where jobs may go
 	moves uint64 // counts starts and ends
+	lags  lags
 
 	sets []*set // one for each wish
 	here *set   // this node alone
@@ -208,6 +209,7 @@ func (h *Home) Ended(id mexec.JobID, renewed Renewal, now time.Time) {
 	}
 	n := j.node
 	delete(h.jobs, id)
+	h.fared(j, now)
 	h.off(j)
 	if renewed.Grant != 0 {
 		h.hold(n, renewed.Grant, renewed.Memory, renewed.Lease, now)
@@ -226,7 +228,9 @@ func (h *Home) Refused(id mexec.JobID, reach Refusal, why string, now time.Time)
 	h.off(j)
 	j.first, j.last = true, fmt.Sprintf("%s refused: %s", n.Name, why)
 	switch reach {
-	case RefusedGrant, RefusedJob:
+	case RefusedGrant:
+	case RefusedJob:
+		h.failed(n, "", now) // the words may name somebody's files
 	case RefusedMemory:
 		if n.Memory == 0 { // how much to ask for is not known either
 			reach = RefusedJob
@@ -237,6 +241,7 @@ func (h *Home) Refused(id mexec.JobID, reach Refusal, why string, now time.Time)
 	case RefusedAll:
 		n.until, n.cause = now.Add(time.Second), why
 		n.trouble = refusal(reach, why, n.until)
+		h.failed(n, ": "+why, now)
 	default:
 		if n.refuses == nil {
 			n.refuses = map[refusalKey]time.Time{}
@@ -260,6 +265,9 @@ func (h *Home) Down(id mexec.NodeID, until time.Time, why string, now time.Time)
 	}
 	h.void(n)
 	n.until, n.cause, n.linked = until, why, false
+	if why != "" && n.running > 0 {
+		h.broke(n, why, now)
+	}
 	h.settle(now)
 }
 
@@ -267,7 +275,7 @@ func (h *Home) Down(id mexec.NodeID, until time.Time, why string, now time.Time)
 func (h *Home) Reset(id mexec.NodeID, now time.Time) {
 	if n := h.nodes[id]; n != nil {
 		h.void(n)
-		n.until, n.linked = time.Time{}, true
+		n.until, n.linked, n.reset = time.Time{}, true, now
 		h.settle(now)
 	}
 }

@@ -86,6 +86,8 @@ func (h *Home) shut(n *node, j *job, now time.Time) string {
 		return n.cause
 	case slices.Contains(j.refused, n.Name):
 		return "refused it"
+	case h.spares(n, j.queue.set, now):
+		return n.ill
 	case len(n.refuses) > 0:
 		return "refused others like it"
 	}

@@ -23,8 +23,10 @@ type node struct {
 	trouble trouble
 	served  time.Time // when it last gave something
 	linked  bool
-	active  bool
-	dirty   bool
+	reset   time.Time // since when it is
+	health
+	active bool
+	dirty  bool
 }
 
 // stake is what a share has on a node.
@@ -115,7 +117,8 @@ func (h *Home) open(n *node, j *job, now time.Time) bool {
 	if n == h.me {
 		return true
 	}
-	if !h.up(n, now) || slices.Contains(j.refused, n.Name) || n.Memory > 0 && j.Need() > n.Memory && !j.queue.set.largest(n, h) {
+	if !h.up(n, now) || slices.Contains(j.refused, n.Name) || n.Memory > 0 && j.Need() > n.Memory && !j.queue.set.largest(n, h) ||
+		h.spares(n, j.queue.set, now) {
 		return false
 	}
 	if len(n.refuses) > 0 {

@@ -31,6 +31,9 @@ type set struct {
 	most    int64  // memory that the largest node has
 	fastest float64
 
+	healthy  bool // some node of it is well
+	examined uint64
+
 	paces    []pace // fastest first; known since:
 	foreseen uint64 // the epoch
 	moves    uint64
@@ -44,7 +47,7 @@ func (h *Home) set(wish Nodes) *set {
 			return s
 		}
 	}
-	s := &set{wish: wish, epoch: ^uint64(0)}
+	s := &set{wish: wish, epoch: ^uint64(0), examined: ^uint64(0)}
 	for _, n := range h.all {
 		s.add(n, h.me)
 	}
@@ -264,6 +267,7 @@ func (h *Home) gone(n *node) {
 		return
 	}
 	delete(h.nodes, n.Name)
+	h.lags.without(n)
 	last := len(h.all) - 1
 	h.all[n.at] = h.all[last]
 	h.all[n.at].at = n.at

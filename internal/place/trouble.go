@@ -6,7 +6,7 @@ import (
 	"mexec"
 )
 
-// What people are told of nodes that have lately refused commands. It names nobody's directories and programs: whose command it was learns them by asking
+// What people are told of nodes that rest (rest.go), or have lately refused commands. It names nobody's directories and programs: whose command it was learns them by asking
 // why, and who lists the nodes may be anybody.
 
 // trouble is a node's last refusal that may be one of many.
@@ -25,16 +25,23 @@ func refusal(reach Refusal, why string, until time.Time) trouble {
 	return trouble{"has refused commands: " + why, until}
 }
 
-// Trouble lists the nodes that have lately refused commands, each with a line that says why.
+// Trouble lists the nodes that rest or have lately refused commands, each with a line that says why.
 func (h *Home) Trouble(now time.Time) map[mexec.NodeID]string {
 	var all map[mexec.NodeID]string
 	for _, n := range h.all[1:] {
-		if now.Before(n.trouble.until) {
-			if all == nil {
-				all = map[mexec.NodeID]string{}
-			}
-			all[n.Name] = n.trouble.why
+		why := ""
+		switch {
+		case n.ill != "":
+			why = n.words(now)
+		case now.Before(n.trouble.until):
+			why = n.trouble.why
+		default:
+			continue
 		}
+		if all == nil {
+			all = map[mexec.NodeID]string{}
+		}
+		all[n.Name] = why
 	}
 	return all
 }
