@@ -217,3 +217,66 @@ func TestALostJobComesBeforeOthersAndNotToTheNodesThatLostIt(t *testing.T) {
 		t.Errorf("%v", s)
 	}
 }
+
+func TestANodeWithoutMemoryIsNotTakenForFree(t *testing.T) {
+	const gib = 1 << 30
+	for _, test := range []struct {
+		busy         int
+		memory, left int64
+		free         int
+	}{
+		{0, 0, 0, 8},
+		{2, 0, 0, 6},
+		{2, 4 * gib, 3 * gib, 6},
+		{2, 4 * gib, gib / 2, 2},
+		{2, gib, gib / 2, 4},
+		{2, 4 * gib, 0, 0},
+		{0, 4 * gib, 0, 8}, // whoever comes may have what there is
+	} {
+		n := node{Node: upNode(2, "n2", 8)}
+		n.Busy, n.Memory, n.Free = test.busy, test.memory, test.left
+		if got := n.free(); got != test.free {
+			t.Errorf("%+v: %d free", test, got)
+		}
+	}
+}
+
+// A job that is refused for want of memory goes back to the same node with the memory that it needs, where that is known.
+func TestAJobThatFindsTooLittleMemoryAsksForAGrantThatComesWithIt(t *testing.T) {
+	const gib = 1 << 30
+	for _, known := range []bool{true, false} {
+		h := NewHome(upNode(1, "n1", 0), chance(1))
+		n := upNode(2, "n2", 4)
+		if known {
+			n.Memory, n.Free = 4*gib, 2*gib
+		}
+		h.View([]mexec.Node{upNode(1, "n1", 0), n}, t0)
+		h.Submit(Job{ID: 1, Nodes: nodes(t, "2"), Cost: mexec.Cost{Runs: 1, Memory: 2 * gib}}, t0)
+		h.Granted("n2", Offer{Grants: []Grant{1}, Memory: gib, Lease: Lease}, t0)
+		if s := h.Take().Starts; len(s) != 1 || s[0].Memory != 2*gib {
+			t.Fatalf("starts %v", s)
+		}
+		h.Refused(1, RefusedMemory, "too little memory is free", t0)
+		todo := h.Take()
+		if !known { // how much to ask for is not known either
+			if wants(todo)["n2"] != 0 || wants(todo)["n1"] == 0 {
+				t.Errorf("it is to go back to a node that says nothing of its memory: %+v", todo)
+			}
+			continue
+		}
+		if w := todo.Wants; len(w) != 1 || w[0].Node != "n2" || w[0].Shares[0].Memory != 2*gib {
+			t.Fatalf("wants %+v", w)
+		}
+		h.Granted("n2", Offer{Grants: []Grant{2}, Memory: gib, Lease: Lease}, t0)
+		if s := h.Take().Starts; len(s) != 0 {
+			t.Errorf("with a grant that has not its memory it starts: %v", s)
+		}
+		h.Granted("n2", Offer{Grants: []Grant{3}, Memory: 2 * gib, Lease: Lease}, t0)
+		if s := h.Take().Starts; len(s) != 1 || s[0].Grant != 3 {
+			t.Errorf("starts %v", s)
+		}
+		if h.nodes["n2"].ill != "" {
+			t.Error("it is held against the node")
+		}
+	}
+}

@@ -63,7 +63,13 @@ func (j *Job) key(reach Refusal) refusalKey {
 func (n *node) held() int { return n.running + len(n.idle) }
 
 // free is what the last news said that a node has to give.
-func (n *node) free() int { return max(0, n.Slots-max(n.Busy, n.held())) }
+func (n *node) free() int {
+	free := max(0, n.Slots-max(n.Busy, n.held()))
+	if free == 0 || n.Memory == 0 || n.Busy == 0 {
+		return free
+	}
+	return min(free, int(n.Free/max(1, min(modest, n.Memory/int64(n.Slots))))) // as its Slots would, for jobs that nobody knows
+}
 
 // used is how much of a node is in use, as a part of its slots.
 func (n *node) used() float64 { return float64(max(n.Busy, n.held())) / float64(max(1, n.Slots)) }
