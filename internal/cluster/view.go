@@ -51,6 +51,7 @@ const (
 type view struct {
 	self   peer
 	live   map[string]peer // by memberlist's name, self not among them
+	order  []peer          // of these, what others tells; nil: to be found out
 	lost   map[mexec.NodeID]lostPeer
 	window window
 	said   map[string]bool // complaints that have been made once
@@ -91,7 +92,7 @@ func (v *view) joined(p peer) (complaints []string) {
 	if old, ok := v.live[p.node.Name]; ok {
 		p.since = old.since
 	}
-	v.live[p.node.Name] = p
+	v.live[p.node.Name], v.order = p, nil
 	delete(v.lost, p.facts.Name)
 	if p.facts.Name == v.self.facts.Name && p.life > v.self.life {
 		complaints = v.once(complaints, fmt.Sprintf("another daemon, at %s, has started with the name of this one, %q: the others will talk to that one", p.facts.Link, p.facts.Name))
@@ -127,6 +128,7 @@ func (v *view) left(now time.Time, name string) {
 		return
 	}
 	delete(v.live, name)
+	v.order = nil
 	delete(v.window.known, p.source())
 	if p.facts.Name == v.self.facts.Name {
 		return
@@ -148,8 +150,12 @@ func (v *view) left(now time.Time, name string) {
 	}
 }
 
-// others are the live peers of other names, the newest life of each, in order of their numbers.
+// others are the live peers of other names, the newest life of each, in order of their numbers. Not to be changed: they are put in order only when one
+// comes or goes.
 func (v *view) others() []peer {
+	if v.order != nil {
+		return v.order
+	}
 	newest := make(map[mexec.NodeID]peer, len(v.live))
 	for _, p := range v.live {
 		if q, ok := newest[p.facts.Name]; p.facts.Name != v.self.facts.Name && (!ok || p.life > q.life) {
@@ -161,6 +167,7 @@ func (v *view) others() []peer {
 		all = append(all, p)
 	}
 	slices.SortFunc(all, byNumber)
+	v.order = all
 	return all
 }
 
@@ -169,10 +176,17 @@ func byNumber(a, b peer) int {
 }
 
 func (v *view) members(now time.Time) []Member {
-	peers := append(v.others(), v.self)
-	slices.SortFunc(peers, byNumber)
-	all := make([]Member, len(peers))
-	for i, p := range peers {
+	peers := v.others()
+	at, _ := slices.BinarySearchFunc(peers, v.self, byNumber)
+	all := make([]Member, len(peers)+1)
+	for i := range all {
+		p := &v.self
+		switch {
+		case i < at:
+			p = &peers[i]
+		case i > at:
+			p = &peers[i-1]
+		}
 		m := Member{Facts: p.facts, Age: Never, Since: p.since, Addr: p.node.Address(), Self: p.life == v.self.life && p.facts.Name == v.self.facts.Name}
 		if r, ok := v.window.known[p.source()]; ok {
 			m.Load, m.Age = r.load, max(now.Sub(r.taken), 0)
