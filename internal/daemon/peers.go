@@ -21,6 +21,8 @@ type peers struct {
 	d    *Daemon
 	self mexec.Node
 
+	telling sync.Mutex // taken first: placement hears of changes in their order
+
 	mu    sync.Mutex // guards the rest
 	known map[mexec.NodeID]*peer
 }
@@ -38,6 +40,7 @@ type peer struct {
 	fails  int    // links in a row that came to nothing
 	until  time.Time
 	cause  string
+	told   mexec.Node // what placement was last told of it
 }
 
 // A link that could not be made is tried again after a second, then two, at most this.
@@ -67,9 +70,13 @@ func (p *peers) follow() {
 	}
 }
 
+// refresh enters who there is by the gossip, and tells placement of what has changed since it was last told. To tell it all would cost a large
+// cluster's nodes tens of milliseconds each second, some of them under the lock that each command needs.
 func (p *peers) refresh(members []cluster.Member) {
 	now := p.d.now()
 	var back []mexec.NodeID
+	p.telling.Lock()
+	defer p.telling.Unlock()
 	p.mu.Lock()
 	for _, k := range p.known {
 		k.alive = false
@@ -100,14 +107,31 @@ func (p *peers) refresh(members []cluster.Member) {
 			}
 		}
 	}
+	known := len(p.known)
 	maps.DeleteFunc(p.known, func(_ mexec.NodeID, k *peer) bool { return !k.alive && now.Sub(k.seen) > keepDown })
-	view := p.viewLocked()
+	var news, view []mexec.Node
+	for _, k := range p.known {
+		if row := p.row(k); row != k.told {
+			k.told = row
+			news = append(news, row)
+		}
+	}
+	slices.SortFunc(news, byNumber)
+	if len(p.known) != known {
+		view = p.viewLocked()
+	}
 	p.mu.Unlock()
 	for _, name := range back {
 		p.d.placer.down(name, time.Time{}, "") // until now
 	}
-	p.d.placer.view(view)
+	if view != nil {
+		p.d.placer.view(view) // which has no word of those that are forgotten
+	} else if len(news) > 0 {
+		p.d.placer.updates(news)
+	}
 }
+
+func byNumber(a, b mexec.Node) int { return a.Number - b.Number }
 
 // viewLocked is every node that is known, by number, and what gossip and clocks make of it. Of links that broke placement knows by itself
 // and until when; told here, a node would stay down until the next view.
@@ -116,7 +140,7 @@ func (p *peers) viewLocked() []mexec.Node {
 	for _, k := range p.known {
 		view = append(view, p.row(k))
 	}
-	slices.SortFunc(view, func(a, b mexec.Node) int { return a.Number - b.Number })
+	slices.SortFunc(view, byNumber)
 	return view
 }
 
@@ -248,6 +272,8 @@ func (p *peers) LinkDown(node mexec.NodeID, cause error) {
 
 // change changes what is known of a node, and tells placement.
 func (p *peers) change(node mexec.NodeID, f func(*peer)) {
+	p.telling.Lock()
+	defer p.telling.Unlock()
 	p.mu.Lock()
 	k := p.known[node]
 	if k == nil {
@@ -256,6 +282,7 @@ func (p *peers) change(node mexec.NodeID, f func(*peer)) {
 	}
 	f(k)
 	row := p.row(k)
+	k.told = row
 	p.mu.Unlock()
-	p.d.placer.update(row)
+	p.d.placer.updates([]mexec.Node{row})
 }

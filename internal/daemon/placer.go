@@ -384,11 +384,13 @@ func (p *placer) view(nodes []mexec.Node) {
 	})
 }
 
-// update is view for one node.
-func (p *placer) update(n mexec.Node) {
+// updates is view for those nodes of which there is news.
+func (p *placer) updates(nodes []mexec.Node) {
 	p.with(func(now time.Time) {
-		p.addrs[n.Name] = n.Addr
-		p.home.Update(n, now)
+		for _, n := range nodes {
+			p.addrs[n.Name] = n.Addr
+		}
+		p.home.Updates(nodes, now)
 	})
 }
 

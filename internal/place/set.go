@@ -197,6 +197,14 @@ func (h *Home) Update(v mexec.Node, now time.Time) {
 	h.viewed(now)
 }
 
+// Updates is Update for several.
+func (h *Home) Updates(some []mexec.Node, now time.Time) {
+	for i := range some {
+		h.row(&some[i])
+	}
+	h.viewed(now)
+}
+
 func (h *Home) viewed(now time.Time) {
 	for _, s := range h.sets {
 		h.fill(s)

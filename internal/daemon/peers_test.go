@@ -1,0 +1,74 @@
+package daemon
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"mexec"
+	"mexec/internal/cluster"
+	"mexec/internal/place"
+)
+
+// gossiped returns the peers of a daemon that hears of so many others, and what it hears.
+func gossiped(n int) (*peers, []cluster.Member) {
+	self := mexec.Node{Number: 1, Name: "n1", Slots: 8, State: mexec.Self}
+	now := time.Unix(1_000_000, 0)
+	d := &Daemon{now: func() time.Time { return now }, maxSkew: time.Second}
+	d.placer = newPlacer(self, d.now)
+	d.costs = newCosts("n1", d.placer)
+	members := make([]cluster.Member, n)
+	for i := range members {
+		m := &members[i]
+		m.Name, m.Number = mexec.NodeID(fmt.Sprint("n", i+2)), i+2
+		m.Addr, m.Facts.Link = fmt.Sprint("10.0.0.1:", i), fmt.Sprint("10.0.0.1:", 10_000+i)
+		m.Facts.Slots, m.Load.Slots, m.Since = 8, 8, now
+	}
+	return newPeers(d, self), members
+}
+
+func TestPlacementHearsOfWhatChangedAndOfWhoIsForgotten(t *testing.T) {
+	p, members := gossiped(3)
+	room := func() int { return p.d.placer.home.Room(place.Nodes{}, 0, 0, p.d.now()) }
+	p.refresh(members)
+	if got := room(); got != 32 {
+		t.Fatalf("room for %d jobs", got)
+	}
+	members[1].Load.Busy, members[1].Age = 5, 0
+	p.refresh(members)
+	if got := room(); got != 27 {
+		t.Errorf("room for %d jobs when 5 run elsewhere", got)
+	}
+	p.refresh(members)
+	p.refresh(members[1:])
+	if got := room(); got != 19 {
+		t.Errorf("room for %d jobs when a node is gone", got)
+	}
+	late := p.d.now().Add(2 * keepDown)
+	p.d.now = func() time.Time { return late }
+	p.refresh(members[1:])
+	if _, ok := p.known["n2"]; ok {
+		t.Error("a node that has long been gone is still known")
+	}
+	p.refresh(members)
+	if got := room(); got != 27 {
+		t.Errorf("room for %d jobs when it is back", got)
+	}
+}
+
+// The view of a large cluster is refreshed each second, of which some nodes have changed.
+func BenchmarkRefresh(b *testing.B) {
+	for _, nodes := range []int{100, 10_000} {
+		b.Run(fmt.Sprint("nodes=", nodes), func(b *testing.B) {
+			p, members := gossiped(nodes)
+			p.refresh(members)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				for k := range nodes / 100 {
+					members[(i+k*97)%nodes].Load.Busy = i % 8
+				}
+				p.refresh(members)
+			}
+		})
+	}
+}
