@@ -60,7 +60,7 @@ func (c *caller) away(s place.Start) bool {
 		p.refused(c.line, reach(refused.Why), refused.Detail)
 		return false
 	case end != nil && slow != "":
-		return !r.anew(s.Node, slow)
+		return !r.anew(s.Node, slow, end)
 	case end != nil:
 		c.line.Status = mexec.Status{Code: int(end.Code), Signal: syscall.Signal(end.Signal), Core: end.Core}
 		c.line.Usage = mexec.Usage{

@@ -22,7 +22,7 @@ func (r *remote) starved(node mexec.NodeID, end *mexecpb.End) bool {
 	}
 	why, again := r.again(node)
 	line := starvation(string(r.exec.Path), node, end)
-	if !again {
+	if !again || end.Left {
 		if why != "" {
 			line += "; not run again: " + why
 		}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"mexec"
-	"mexec/internal/place"
 	"mexec/internal/wire"
 	"mexec/internal/wire/mexecpb"
 )
@@ -105,19 +104,18 @@ func (r *remote) hears(down *mexecpb.Down) {
 	down.Out, down.Err, down.Data, down.Credit = nil, nil, nil, 0
 }
 
-// anew puts the job of a run that was ended back among those that wait. false: it was sent a signal meanwhile, and is over.
-func (r *remote) anew(node mexec.NodeID, slow string) bool {
+// anew puts the job of a run that was ended back among those that wait. false: it was sent a signal meanwhile, or something of it could not be killed, and is over.
+func (r *remote) anew(node mexec.NodeID, slow string, end *mexecpb.End) bool {
 	c := r.caller
 	why, again := r.again(node)
-	if !again {
+	if !again || end.Left {
 		c.line.Status = mexec.Status{Signal: syscall.SIGKILL}
 		c.conn.Write(wire.AppendNumber(nil, wire.Killed, uint32(syscall.SIGKILL)))
-		c.d.placer.ended(c.line, place.Renewal{})
+		c.d.placer.ended(c.line, renewal(end))
 		return false
 	}
 	c.enter(placing)
-	c.d.placer.missing(c.line, fmt.Sprintf("%s was slow (%s): runs again: %s", node, slow, why))
 	c.d.log.Info(fmt.Sprintf("%s: %s was slow with it (%s): runs again: %s", c.line.Command, node, slow, why))
-	c.d.placer.again(c.line, c.wish, c.lostBy)
+	c.d.placer.anew(c.line, fmt.Sprintf("%s was slow (%s): runs again: %s", node, slow, why), c.wish, c.lostBy, renewal(end))
 	return true
 }

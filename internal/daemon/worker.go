@@ -306,7 +306,8 @@ func (g *guest) relay(ctx context.Context) (*mexecpb.End, error) {
 	defer g.d.warden.leave(load)
 	status, usage, err := g.proc.Wait()
 	wall := g.d.now().Sub(g.started)
-	if rerr := g.proc.Release(); rerr != nil {
+	rerr := g.proc.Release()
+	if rerr != nil {
 		g.d.log.Error(fmt.Sprintf("job of %s: %v", g.session.Home, rerr))
 	}
 	if g.desk != nil {
@@ -338,7 +339,7 @@ func (g *guest) relay(ctx context.Context) (*mexecpb.End, error) {
 		Code: uint32(status.Code), Signal: uint32(status.Signal), Core: status.Core,
 		UserUs: uint64(usage.User.Microseconds()), SystemUs: uint64(usage.System.Microseconds()), MaxRssKb: uint64(usage.MaxRSS),
 		WallUs: uint64(max(0, wall.Microseconds())),
-		PeakKb: uint64(load.peak >> 10), OutOfMemory: killed,
+		PeakKb: uint64(load.peak >> 10), OutOfMemory: killed, Left: rerr != nil,
 		StdinTaken: uint64(max(0, taken)), Positions: moved,
 	}, nil
 }

@@ -6,8 +6,8 @@ import (
 	"mexec"
 )
 
-// A job straggles that takes far longer on its node than it is known to take, when nothing else waits and another node could begin it at once: the end
-// of a build waits for it, and it is not the job that is slow.
+// A job straggles that takes far longer on its node than it is known to take, or is on a node that is so much slower than another, when nothing else waits and another node
+// could begin it at once: the end of a build waits for it, and it is not the job that is slow. What is overdue is taken to last as long again; to begin anew must win as much as it takes.
 
 const (
 	manyRuns = 3 // that a kind must have been learned from
@@ -22,11 +22,13 @@ func (h *Home) Straggles(id mexec.JobID, now time.Time) bool {
 		return false
 	}
 	expected := h.expected(j.node, j)
-	if expected == 0 || now.Sub(j.started) <= patience*expected+settled {
+	left := (expected - now.Sub(j.started)).Abs()
+	if expected == 0 || left <= settled {
 		return false
 	}
 	for _, n := range j.queue.set.members {
-		if n != j.node && j.queue.at(n, h) && h.open(n, j, now) && len(n.idle)+n.free() > 0 {
+		anew := time.Duration(float64(j.Cost.Wall)/n.speed()) + hop
+		if left > (patience-1)*anew+settled && n != j.node && n.ill == "" && j.queue.at(n, h) && h.open(n, j, now) && len(n.idle)+n.free() > 0 {
 			return true
 		}
 	}

@@ -37,6 +37,17 @@ func TestAJobStragglesThatTakesFarTooLongWhileAnotherNodeIsFree(t *testing.T) {
 			n.Speed = 0.5
 			h.View([]mexec.Node{upNode(1, "n1", 2), n, upNode(3, "n3", 2)}, t0)
 		}, false},
+		{"its node is known to be very slow, and it has only begun", known, "", time.Second, func(h *Home) {
+			n := upNode(2, "n2", 2)
+			n.Speed = 0.2
+			h.View([]mexec.Node{upNode(1, "n1", 2), n, upNode(3, "n3", 2)}, t0)
+		}, true},
+		{"its node is known to be very slow, and it is nearly done", known, "", 6 * time.Second, func(h *Home) {
+			n := upNode(2, "n2", 2)
+			n.Speed = 0.2
+			h.View([]mexec.Node{upNode(1, "n1", 2), n, upNode(3, "n3", 2)}, t0)
+		}, false},
+		{"the other one is ill", known, "2,3", late, func(h *Home) { h.rest(h.nodes["n3"], "slow", t0) }, false},
 		{"others wait", known, "", late, func(h *Home) { h.Submit(Job{ID: 2, Nodes: nodes(t, "3")}, t0) }, false},
 	} {
 		h := three()

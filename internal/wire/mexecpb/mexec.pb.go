@@ -2003,6 +2003,7 @@ type End struct {
 	WallUs        uint64                 `protobuf:"varint,60,opt,name=wall_us,json=wallUs,proto3" json:"wall_us,omitempty"`                  // from execve to its end
 	PeakKb        uint64                 `protobuf:"varint,61,opt,name=peak_kb,json=peakKb,proto3" json:"peak_kb,omitempty"`                  // memory of its whole process tree at its highest; 0: not known, max_rss_kb is of one process
 	OutOfMemory   bool                   `protobuf:"varint,62,opt,name=out_of_memory,json=outOfMemory,proto3" json:"out_of_memory,omitempty"` // the kernel killed some of it for want of memory
+	Left          bool                   `protobuf:"varint,63,opt,name=left,proto3" json:"left,omitempty"`                                    // something of it may still live: it could not be killed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2131,6 +2132,13 @@ func (x *End) GetPeakKb() uint64 {
 func (x *End) GetOutOfMemory() bool {
 	if x != nil {
 		return x.OutOfMemory
+	}
+	return false
+}
+
+func (x *End) GetLeft() bool {
+	if x != nil {
+		return x.Left
 	}
 	return false
 }
@@ -2322,7 +2330,7 @@ const file_mexec_proto_rawDesc = "" +
 	"\n" +
 	"FILE_ALIKE\x10\f\x12\n" +
 	"\n" +
-	"\x06MEMORY\x10\r\"\x96\x03\n" +
+	"\x06MEMORY\x10\r\"\xaa\x03\n" +
 	"\x03End\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x16\n" +
 	"\x06signal\x18\x02 \x01(\rR\x06signal\x12\x12\n" +
@@ -2340,7 +2348,8 @@ const file_mexec_proto_rawDesc = "" +
 	"\fgrant_memory\x18\v \x01(\x04R\vgrantMemory\x12\x17\n" +
 	"\awall_us\x18< \x01(\x04R\x06wallUs\x12\x17\n" +
 	"\apeak_kb\x18= \x01(\x04R\x06peakKb\x12\"\n" +
-	"\rout_of_memory\x18> \x01(\bR\voutOfMemory*`\n" +
+	"\rout_of_memory\x18> \x01(\bR\voutOfMemory\x12\x12\n" +
+	"\x04left\x18? \x01(\bR\x04left*`\n" +
 	"\x06Stream\x12\x0f\n" +
 	"\vSTREAM_NONE\x10\x00\x12\x0f\n" +
 	"\vSTREAM_READ\x10\x01\x12\x10\n" +
