@@ -232,10 +232,12 @@ func (h *Home) Refused(id mexec.JobID, reach Refusal, why string, now time.Time)
 	case RefusedJob:
 		h.failed(n, "", now) // the words may name somebody's files
 	case RefusedMemory:
+		j.strict = true
 		if n.Memory == 0 { // how much to ask for is not known either
 			reach = RefusedJob
+		} else if s, memory := n.stake(j.queue.share), min(j.Need(), n.Memory); s.memory < memory {
+			h.tell(n, s, max(s.told, s.running+1), memory)
 		}
-		j.strict = true
 	case RefusedAlike:
 		j.Here = j.last
 	case RefusedAll:

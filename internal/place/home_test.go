@@ -264,7 +264,7 @@ func TestAJobThatFindsTooLittleMemoryAsksForAGrantThatComesWithIt(t *testing.T) 
 			}
 			continue
 		}
-		if w := todo.Wants; len(w) != 1 || w[0].Node != "n2" || w[0].Shares[0].Memory != 2*gib {
+		if w := h.nodes["n2"].want(); len(w) != 1 || w[0].Slots == 0 || w[0].Memory != 2*gib {
 			t.Fatalf("wants %+v", w)
 		}
 		h.Granted("n2", Offer{Grants: []Grant{2}, Memory: gib, Lease: Lease}, t0)

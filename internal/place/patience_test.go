@@ -125,6 +125,7 @@ func TestASlowNodeGetsTheLateJobsOfALongQueue(t *testing.T) {
 	for id := range mexec.JobID(500) {
 		h.Submit(Job{ID: 10 + id, Cost: sure(time.Second)}, t0.Add(time.Duration(id)))
 	}
+	h.Tick(t0.Add(time.Millisecond))
 	if w := wants(h.Take()); w["n3"] == 0 {
 		t.Errorf("nobody wants anything of the slow node: %v", w)
 	}
