@@ -1,0 +1,153 @@
+package simtest
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"slices"
+	"time"
+)
+
+//go:embed testdata/build.trace
+var recorded []byte
+
+// The workloads. Heavy is the main one: half of its jobs take less than a fifth of a second, and 1 % of them half of all time.
+var (
+	Heavy = Pareto(1.1, 100*time.Millisecond, 30*time.Second)
+	Even  = Lognormal(300*time.Millisecond, 0.8)
+	Real  = func() Sizes {
+		lines, err := ReadTrace(bytes.NewReader(recorded))
+		if err != nil {
+			panic(err) // it is part of the program
+		}
+		return Traced("recorded build", lines)
+	}()
+)
+
+// Section is one table of the report: some shapes, each by some schedulers.
+type Section struct {
+	Name       string
+	Shapes     []Shape
+	Schedulers []string
+	Seeds      func(Shape) int
+}
+
+var pair = []string{"omniscient", "ours"}
+
+// few seeds where a run is large: it holds as many jobs.
+func few(s Shape) int {
+	switch {
+	case s.Nodes >= 10000:
+		return 1
+	case s.Nodes >= 1000:
+		return 2
+	}
+	return 4
+}
+
+func one(Shape) int { return 1 }
+
+func loaded(name string, nodes, homes int, load float64, sizes Sizes) Shape {
+	s := Shape{
+		Name:  fmt.Sprintf("%s-%d-%d-%.0f", name, nodes, homes, 100*load),
+		Nodes: nodes, Slots: 4, Homes: homes, Sizes: sizes, Load: load, Warm: 2 * time.Second, Measure: 20 * time.Second,
+	}
+	switch {
+	case nodes >= 10000:
+		s.Warm, s.Measure = time.Second, 3*time.Second
+	case nodes >= 1000:
+		s.Measure = 5 * time.Second
+	}
+	return s
+}
+
+// Catalogue is what make sim runs.
+func Catalogue() []Section {
+	var response, homes, other, small, mixed, faults, fair, sweep []Shape
+	loads := []float64{0.80, 0.95}
+	for _, n := range []int{100, 1000, 10000} {
+		for _, load := range loads {
+			response = append(response, loaded("heavy", n, n/10, load, Heavy))
+		}
+	}
+	for _, n := range []int{100, 1000, 10000} {
+		for _, h := range []int{1, 10, 100, 1000} {
+			if h <= n && h != n/10 {
+				for _, load := range loads {
+					homes = append(homes, loaded("heavy", n, h, load, Heavy))
+				}
+			}
+		}
+	}
+	for _, n := range []int{2, 4, 10, 32} {
+		for _, load := range loads {
+			s := loaded("heavy", n, max(1, n/4), load, Heavy)
+			s.Measure = 60 * time.Second
+			small = append(small, s)
+		}
+	}
+	for _, load := range loads {
+		batch := loaded("batches", 1000, 100, load, Heavy)
+		batch.Batch = 20
+		other = append(other, batch, loaded("even", 1000, 100, load, Even), loaded("trace", 100, 10, load, Real), loaded("trace", 1000, 100, load, Real))
+		for _, n := range []int{100, 1000} {
+			s := loaded("quarter", n, n/10, load, Heavy)
+			s.Slow = 4
+			mixed = append(mixed, s)
+		}
+	}
+	for _, n := range []int{100, 1000} {
+		for _, f := range []Fault{
+			{Kind: crash, Nodes: n / 10 / 2, For: time.Second}, {Kind: crash, Nodes: n / 10 / 2, For: 8 * time.Second},
+			{Kind: partition, Nodes: n / 2, For: 2 * time.Second}, {Kind: partition, Nodes: n / 2, For: 8 * time.Second},
+			{Kind: slow, Nodes: n / 4, For: 8 * time.Second},
+		} {
+			s := loaded(fmt.Sprint(f.Kind, "-", f.For.Seconds()), n, n/10, 0.8, Heavy)
+			if f.Kind == crash { // of nodes that are no homes
+				s.Faults = []Fault{{At: 5 * time.Second, For: f.For, Kind: f.Kind, Nodes: min(f.Nodes, n/s.Homes-1)}}
+			} else {
+				s.Faults = []Fault{{At: 5 * time.Second, For: f.For, Kind: f.Kind, Nodes: f.Nodes}}
+			}
+			s.Measure = 40 * time.Second
+			if n >= 1000 {
+				s.Measure = 25 * time.Second
+			}
+			faults = append(faults, s)
+		}
+		s := loaded("joins", n, n/10, 0.5, Heavy)
+		s.Joins, s.Warm, s.Measure = n*3/4, 4*time.Second, 20*time.Second
+		faults = append(faults, s)
+	}
+	for _, f := range []struct{ nodes, homes, users int }{{10, 2, 2}, {100, 10, 10}, {100, 50, 10}, {100, 10, 2}, {1000, 100, 100}, {1000, 200, 20}} {
+		s := Shape{
+			Name: fmt.Sprintf("builds-%d-%d-%d", f.nodes, f.homes, f.users), Nodes: f.nodes, Slots: 4, Homes: f.homes, Users: f.users,
+			Sizes: Even, Wide: 4 * f.nodes * 4 / f.homes,
+		}
+		s.Jobs = int(35 * s.capacity() / s.Sizes.mean.Seconds() / float64(f.homes))
+		fair = append(fair, s)
+	}
+	for load := 0.1; load < 0.97; load += 0.1 {
+		sweep = append(sweep, loaded("heavy", 100, 10, load, Heavy))
+	}
+	sweep = append(sweep, loaded("heavy", 100, 10, 0.95, Heavy), loaded("heavy", 100, 10, 0.98, Heavy))
+	return []Section{
+		{"response", response, Schedulers, few},
+		{"homes", homes, pair, one},
+		{"small", small, Schedulers, few},
+		{"other", other, Schedulers, one},
+		{"mixed", mixed, Schedulers, few},
+		{"faults", faults, []string{"ours"}, one},
+		{"fair", fair, pair, one},
+		{"sweep", sweep, Schedulers, few},
+	}
+}
+
+// ShapeNamed finds a shape of the catalogue.
+func ShapeNamed(name string) (Shape, error) {
+	for _, s := range Catalogue() {
+		if i := slices.IndexFunc(s.Shapes, func(s Shape) bool { return s.Name == name }); i >= 0 {
+			return s.Shapes[i], nil
+		}
+	}
+	return Shape{}, fmt.Errorf("shape %s: not in the catalogue", name)
+}

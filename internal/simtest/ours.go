@@ -1,0 +1,259 @@
+package simtest
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"mexec"
+	"mexec/internal/place"
+)
+
+// ours drives the production code of placement: a place.Home for each home, a place.Slots for each node, and between them messages as internal/link sends
+// them. It does what the daemon's placer does, and decides nothing. All that depends on the shape of that package's interface is in this file.
+type ours struct {
+	w     *world
+	homes map[int]*ourHome // by node
+	slots []*place.Slots
+	links map[[2]int]*link // home, worker
+	view  []mexec.Node     // shared: see tell
+	names map[mexec.NodeID]int
+	grant map[*job]place.Grant
+}
+
+type ourHome struct {
+	*home
+	place *place.Home
+	jobs  map[mexec.JobID]*job // under way
+	busy  []uint16             // of each node, as last heard
+	told  bool
+}
+
+// epoch is the begin of a run on the clock that placement is told.
+var epoch = time.Unix(1_000_000, 0)
+
+func (o *ours) now() time.Time { return epoch.Add(o.w.now) }
+
+// tick is how often both halves are given time, and view how often gossip's news of all nodes are, as in the daemon.
+const (
+	tick = 100 * time.Millisecond
+	view = time.Second
+)
+
+func newOurs(w *world) scheduler {
+	o := &ours{w: w, homes: map[int]*ourHome{}, links: map[[2]int]*link{}, names: map[mexec.NodeID]int{}, grant: map[*job]place.Grant{}}
+	for _, n := range w.nodes {
+		o.names[n.name] = n.id
+		o.slots = append(o.slots, newSlots(n))
+		o.view = append(o.view, mexec.Node{Number: n.id + 1, Name: n.name, State: mexec.Up, Slots: n.slots, Memory: n.memory})
+		w.every(o.phase(tick), tick, func() {
+			if !n.down {
+				o.slots[n.id].Tick(o.now())
+				o.settle(n.id)
+			}
+		})
+	}
+	for _, h := range w.homes {
+		us := &ourHome{home: h, place: place.NewHome(o.view[h.node]), jobs: map[mexec.JobID]*job{}, busy: make([]uint16, len(w.nodes))}
+		o.homes[h.node] = us
+		o.tell(us)
+		w.every(o.phase(tick), tick, func() {
+			us.place.Tick(o.now())
+			o.settle(h.node)
+		})
+		w.every(o.phase(view), view, func() {
+			o.hear(us)
+			o.tell(us)
+			o.settle(h.node)
+		})
+	}
+	return o
+}
+
+func (o *ours) phase(period time.Duration) time.Duration {
+	return time.Duration(o.w.rnd.Int64N(int64(period)))
+}
+
+// hear brings a home the news of a second: a window of gossip, and a beat of each worker that it has a link to.
+func (o *ours) hear(h *ourHome) {
+	for range newsEntries {
+		n := o.w.nodes[o.w.rnd.IntN(len(o.w.nodes))]
+		jobs, _ := o.w.gossip(n)
+		h.busy[n.id] = uint16(jobs)
+	}
+	for _, n := range o.w.nodes {
+		if l := o.links[[2]int{h.node, n.id}]; l != nil && l.up && n.sampled > 0 {
+			h.busy[n.id] = uint16(n.samples[(n.sampled-1)%samplesKept])
+		}
+	}
+}
+
+// tell gives a home its view. The rows are those of all homes, but for what each has heard: a thousand views of ten thousand rows would not fit
+// into the memory of one machine.
+func (o *ours) tell(h *ourHome) {
+	for i := range o.view {
+		n := &o.view[i]
+		n.State, n.Busy = mexec.Up, int(h.busy[i])
+		if w := o.w.nodes[i]; o.w.absent(i) || w.down && o.w.now-w.since > gossipDown {
+			n.State = mexec.Down
+		}
+	}
+	o.view[h.node].State = mexec.Self
+	h.place.View(o.view, o.now())
+}
+
+// gossipDown is how long gossip takes to tell all of a node that is dead.
+const gossipDown = 10 * time.Second
+
+func (o *ours) submit(jobs []*job) {
+	h := o.homes[jobs[0].home.node]
+	for _, j := range jobs {
+		h.jobs[j.id] = j
+		h.place.Submit(o.job(j), o.now())
+		o.settle(h.node)
+	}
+}
+
+// job is what placement is told of one.
+func (o *ours) job(j *job) place.Job {
+	return place.Job{ID: j.id, UID: uint32(1000 + j.user), Build: j.build}
+}
+
+// settle does what a node's halves want done, until both rest.
+func (o *ours) settle(node int) {
+	h, s := o.homes[node], o.slots[node]
+	for {
+		var todo place.Todo
+		if h != nil {
+			todo = h.place.Take()
+		}
+		offers, recalls := s.Take()
+		if len(todo.Starts)+len(todo.Wants)+len(todo.Returns)+len(offers)+len(recalls) == 0 {
+			return
+		}
+		for _, a := range todo.Starts {
+			to := o.names[a.Node]
+			h.jobs[a.Job].placed = int32(to)
+			o.toWorker(h, to, func() { o.start(h, to, a) })
+		}
+		for _, a := range todo.Wants {
+			to := o.names[a.Node]
+			if to != node && o.link(h, to) == nil {
+				continue // the link is being made, and tells the want when it stands
+			}
+			o.toWorker(h, to, func() { o.slots[to].Want(o.w.nodes[node].name, a.Slots, o.now()) })
+		}
+		for _, a := range todo.Returns {
+			to := o.names[a.Node]
+			o.toWorker(h, to, func() { o.slots[to].Return(o.w.nodes[node].name, a.Grants, o.now()) })
+		}
+		for _, a := range offers {
+			o.w.given += len(a.Grants)
+			o.toHome(o.names[a.Home], node, func(h *ourHome) {
+				h.place.Granted(o.w.nodes[node].name, a.Grants, place.Lease, o.now())
+			})
+		}
+		slices.SortFunc(recalls, func(a, b place.Offer) int { // their order is that of a map, and a seed is to repeat its run
+			return cmp.Or(cmp.Compare(a.Home, b.Home), cmp.Compare(a.Grants[0], b.Grants[0]))
+		})
+		for _, a := range recalls {
+			o.toHome(o.names[a.Home], node, func(h *ourHome) { h.place.Recalled(o.w.nodes[node].name, a.Grants) })
+		}
+	}
+}
+
+// toWorker has something done at a worker: here at once, elsewhere when the message arrives.
+func (o *ours) toWorker(h *ourHome, node int, do func()) {
+	if h.node == node {
+		do()
+		return
+	}
+	if l := o.links[[2]int{h.node, node}]; l != nil && l.up {
+		o.w.post(l, toWorker, func() { do(); o.settle(node) })
+	}
+}
+
+func (o *ours) toHome(home, node int, do func(h *ourHome)) {
+	h := o.homes[home]
+	if home == node {
+		do(h)
+		return
+	}
+	if l := o.links[[2]int{home, node}]; l != nil && l.up {
+		o.w.post(l, toHome, func() { do(h); o.settle(home) })
+	}
+}
+
+// link returns the link to a worker if it stands. Where it does not, it is made.
+func (o *ours) link(h *ourHome, node int) *link {
+	key := [2]int{h.node, node}
+	l := o.links[key]
+	if l == nil {
+		l = &link{home: h.node, node: node}
+		o.links[key] = l
+	}
+	if l.up {
+		return l
+	}
+	if l.dialling {
+		return nil
+	}
+	l.dialling = true
+	n := o.w.nodes[node]
+	took := o.w.shape.Net.Dial
+	for range 6 { // three round trips: TCP, TLS, the first note
+		took += o.w.shape.Net.delay(o.w.rnd)
+	}
+	o.w.messages += 6
+	if n.down || o.w.apart(h.node, node) > 0 {
+		took = time.Second // dialTime
+	}
+	o.w.after(took, func() {
+		l.dialling = false
+		if n.down || o.w.apart(h.node, node) > 0 {
+			l.fails++
+			h.place.Down(n.name, o.now().Add(min(time.Second<<min(l.fails-1, 10), 30*time.Second)), "no answer", o.now())
+			o.settle(h.node)
+			return
+		}
+		l.up, l.fails = true, 0
+		l.life++
+		l.last = [2]time.Duration{}
+		o.slots[node].Gone(o.w.nodes[h.node].name, o.now()) // what it knew of an earlier life
+		o.settle(node)
+		h.place.Reset(n.name, o.now())
+		o.settle(h.node)
+	})
+	return nil
+}
+
+// start begins a job at a worker, or has its home know that the grant was void.
+func (o *ours) start(h *ourHome, node int, a place.Start) {
+	j, n := h.jobs[a.Job], o.w.nodes[node]
+	if !o.slots[node].Start(o.w.nodes[h.node].name, a.Grant) {
+		o.toHome(h.node, node, func(h *ourHome) {
+			j.placed = -1
+			h.place.Refused(a.Job, place.RefusedGrant, "void", o.now())
+		})
+		return
+	}
+	o.grant[j] = a.Grant
+	o.w.begin(j, n)
+}
+
+func (o *ours) finished(j *job, n *worker) {
+	renewed := o.slots[n.id].End(o.grant[j], o.now())
+	delete(o.grant, j)
+	if renewed != 0 {
+		o.w.given++
+	}
+	o.settle(n.id)
+	o.toHome(j.home.node, n.id, func(h *ourHome) {
+		delete(h.jobs, j.id)
+		h.place.Ended(j.id, renewed, place.Lease, o.now())
+		o.w.done(j)
+	})
+	if j.home.node == n.id {
+		o.settle(n.id)
+	}
+}

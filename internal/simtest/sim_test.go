@@ -1,0 +1,82 @@
+package simtest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func brief(name string, nodes, homes int, load float64) Shape {
+	s := loaded(name, nodes, homes, load, Heavy)
+	s.Warm, s.Measure = time.Second, 5*time.Second
+	return s
+}
+
+// holds says that nothing broke in a run.
+func holds(t *testing.T, r *Result) {
+	t.Helper()
+	for _, p := range r.Problems {
+		t.Errorf("%s, %s, seed %d: %s", r.Shape, r.Scheduler, r.Seed, p)
+	}
+}
+
+func TestEverySchedulerKeepsTheLimitsAndEndsEveryJobOnce(t *testing.T) {
+	for _, n := range []int{2, 10, 40} {
+		for _, name := range Schedulers {
+			for seed := range uint64(2) {
+				holds(t, Run(brief("t", n, max(1, n/4), 0.9), name, seed))
+			}
+		}
+	}
+}
+
+func TestSeedRepeatsItsRun(t *testing.T) {
+	for _, name := range Schedulers {
+		text := func() string { // all but the time that it took
+			s, _, _ := strings.Cut(Run(brief("t", 20, 5, 0.95), name, 7).String(), ", took")
+			return s
+		}
+		if a, b := text(), text(); a != b {
+			t.Errorf("seed 7 gave\n%s\nand then\n%s", a, b)
+		}
+	}
+}
+
+func TestFaultsLoseNoJob(t *testing.T) {
+	for _, f := range []Fault{
+		{Kind: crash, Nodes: 3, For: time.Second}, {Kind: crash, Nodes: 3, For: 5 * time.Second},
+		{Kind: partition, Nodes: 20, For: 2 * time.Second}, {Kind: partition, Nodes: 20, For: 5 * time.Second},
+		{Kind: slow, Nodes: 10, For: 5 * time.Second},
+	} {
+		t.Run(fmt.Sprint(f.Kind, f.For), func(t *testing.T) {
+			s := brief("t", 40, 10, 0.8)
+			f.At, s.Measure = 3*time.Second, 10*time.Second
+			s.Faults = []Fault{f}
+			holds(t, Run(s, "ours", 1))
+		})
+	}
+}
+
+// The ideal is that: nobody else's jobs are served sooner in the mean.
+func TestNobodyBeatsTheOmniscient(t *testing.T) {
+	s := brief("t", 20, 5, 0.9)
+	ideal := mean(Run(s, "omniscient", 3).Responses)
+	for _, name := range Schedulers {
+		if m := mean(Run(s, name, 3).Responses); m < ideal {
+			t.Errorf("%s: mean response %v, the ideal's is %v", name, m, ideal)
+		}
+	}
+}
+
+func TestEventsHappenInOrder(t *testing.T) {
+	var c clock
+	var got []int
+	for _, at := range []int{5, 3, 9, 3, 1, 7, 2, 8, 3} {
+		c.at(time.Duration(at), func() { got = append(got, at) })
+	}
+	c.run(time.Hour, func() bool { return false })
+	if fmt.Sprint(got) != "[1 2 3 3 3 5 7 8 9]" {
+		t.Errorf("happened in the order %v", got)
+	}
+}
