@@ -54,7 +54,7 @@ func loaded(name string, nodes, homes int, load float64, sizes Sizes) Shape {
 	}
 	switch {
 	case nodes >= 10000:
-		s.Warm, s.Measure = time.Second, 3*time.Second
+		s.Measure = 3 * time.Second
 	case nodes >= 1000:
 		s.Measure = 5 * time.Second
 	}
@@ -90,9 +90,12 @@ func Catalogue() []Section {
 		batch := loaded("batches", 1000, 100, load, Heavy)
 		batch.Batch = 20
 		other = append(other, batch, loaded("even", 1000, 100, load, Even), loaded("trace", 100, 10, load, Real), loaded("trace", 1000, 100, load, Real))
+		known := loaded("known", 100, 10, load, Real)
+		known.Known = true
+		other = append(other, known)
 		for _, n := range []int{100, 1000} {
 			s := loaded("quarter", n, n/10, load, Heavy)
-			s.Slow = 4
+			s.Slow, s.Known = 4, true
 			mixed = append(mixed, s)
 		}
 	}
@@ -126,6 +129,8 @@ func Catalogue() []Section {
 		s.Jobs = int(35 * s.capacity() / s.Sizes.mean.Seconds() / float64(f.homes))
 		fair = append(fair, s)
 	}
+	packed := loaded("memory", 100, 10, 0.6, Heavy.with(256<<20, 6<<30))
+	packed.Memory, packed.Known = 12<<30, true
 	for load := 0.1; load < 0.97; load += 0.1 {
 		sweep = append(sweep, loaded("heavy", 100, 10, load, Heavy))
 	}
@@ -137,6 +142,7 @@ func Catalogue() []Section {
 		{"other", other, Schedulers, one},
 		{"mixed", mixed, Schedulers, few},
 		{"faults", faults, []string{"ours"}, one},
+		{"memory", []Shape{packed}, []string{"ours"}, few},
 		{"fair", fair, pair, one},
 		{"sweep", sweep, Schedulers, few},
 	}

@@ -7,6 +7,16 @@ import (
 	"time"
 )
 
+// owner is whose jobs it are, at one home.
+type owner struct {
+	home *home
+	user int
+}
+
+// overtaken is by how much later ones of its own home and user a job may be passed. It is none of the order that a scheduler keeps, but the point
+// from which a job starves.
+const overtaken = 10 * time.Second
+
 // check watches what must hold in every run.
 //
 // Work is conserved: no slot stays idle for longer than the network excuses while a home has a job that may run there. It is measured where a
@@ -20,15 +30,16 @@ type check struct {
 	lost     []float32     // seconds, of each job that began
 	most     time.Duration // the longest of them
 	idle     idleNodes
-	busy     []time.Duration // of each user: slot time so far
-	since    []time.Duration // when it was last reckoned
-	now      []int           // slots that he has
-	jain     []float64       // in each window of fairWindow
+	busy     []time.Duration         // of each user: slot time so far
+	since    []time.Duration         // when it was last reckoned
+	now      []int                   // slots that he has
+	latest   map[owner]time.Duration // the last submission of the jobs that have begun, of each
 }
 
 func (c *check) init(w *world) {
 	c.w = w
 	users := w.shape.users()
+	c.latest = map[owner]time.Duration{}
 	c.busy, c.since, c.now = make([]time.Duration, users), make([]time.Duration, users), make([]int, users)
 }
 
@@ -58,6 +69,13 @@ func (c *check) begins(j *job, n *worker) {
 			c.lost = append(c.lost, float32(max(0, lost).Seconds()))
 		}
 		c.most = max(c.most, lost)
+	}
+	if !j.hurt {
+		p := owner{j.home, j.user}
+		if late := c.latest[p] - j.at; late > overtaken && c.w.judged {
+			c.say("job %d begins after one that came %v later", j.id, late)
+		}
+		c.latest[p] = max(c.latest[p], j.at)
 	}
 	if n.running+1 >= n.slots {
 		c.full(n)
@@ -131,3 +149,26 @@ func (q *idleNodes) Pop() any {
 	n.pos = -1
 	return n
 }
+
+// judge says what of a whole run breaks the rules.
+func (c *check) judge(r *Result) {
+	for _, j := range c.w.jobs {
+		if j.ends != 1 {
+			c.say("job %d of home %d, submitted at %v, has ended %d times", j.id, j.home.node, j.at, j.ends)
+		}
+	}
+	if !c.w.judged {
+		return
+	}
+	if most := c.w.shape.excused(); c.most > most && c.w.shape.Memory == 0 {
+		c.say("a slot was idle and a job waited, both for %v, at most %v", c.most, most)
+	}
+	for i, jain := range r.Jain {
+		if jain < leastJain {
+			c.say("Jain's index of the users is %.4f in window %d, at least %v", jain, i, leastJain)
+		}
+	}
+}
+
+// leastJain is how evenly equal users have to be served over each fairWindow.
+const leastJain = 0.98

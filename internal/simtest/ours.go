@@ -45,7 +45,7 @@ func newOurs(w *world) scheduler {
 	for _, n := range w.nodes {
 		o.names[n.name] = n.id
 		o.slots = append(o.slots, newSlots(n))
-		o.view = append(o.view, mexec.Node{Number: n.id + 1, Name: n.name, State: mexec.Up, Slots: n.slots, Memory: n.memory})
+		o.view = append(o.view, mexec.Node{Number: n.id + 1, Name: n.name, State: mexec.Up, Slots: n.slots, Memory: n.memory, Speed: n.speed})
 		w.every(o.phase(tick), tick, func() {
 			if !n.down {
 				o.slots[n.id].Tick(o.now())
@@ -116,7 +116,14 @@ func (o *ours) submit(jobs []*job) {
 
 // job is what placement is told of one.
 func (o *ours) job(j *job) place.Job {
-	return place.Job{ID: j.id, UID: uint32(1000 + j.user), Build: j.build}
+	p := place.Job{ID: j.id, UID: uint32(1000 + j.user), Build: j.build}
+	if o.w.shape.Known {
+		p.Cost = mexec.Cost{Runs: 8, CPU: j.Work, Wall: j.Work, Memory: j.Memory}
+		if usual, ok := o.w.shape.Sizes.usual[j.Kind]; ok {
+			p.Cost.CPU, p.Cost.Wall = usual, usual
+		}
+	}
+	return p
 }
 
 // settle does what a node's halves want done, until both rest.

@@ -19,8 +19,9 @@ type Shape struct {
 	Jobs  int     // in each home's build instead (a closed loop), Wide at a time
 	Wide  int
 
-	Slow   int // each Slow-th node has a quarter of the speed; 0: none
-	Memory int64
+	Slow   int   // each Slow-th node has a quarter of the speed; 0: none
+	Memory int64 // of each node; 0: not counted
+	Known  bool  // whether it is known what a job's kind has taken
 	Net    Network
 	Faults []Fault
 	Joins  int // nodes that are there from the begin, others join half way through Warm; 0: all

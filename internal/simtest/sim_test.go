@@ -9,7 +9,7 @@ import (
 
 func brief(name string, nodes, homes int, load float64) Shape {
 	s := loaded(name, nodes, homes, load, Heavy)
-	s.Warm, s.Measure = time.Second, 5*time.Second
+	s.Warm, s.Measure = 2*time.Second, 5*time.Second
 	return s
 }
 

@@ -21,8 +21,9 @@ type Sizes struct {
 	Name  string
 	all   []Size
 	mean  time.Duration
-	sums  []float64 // of the work up to each, for draws by weight
-	trace []Line    // where it is one: in order of time
+	sums  []float64                // of the work up to each, for draws by weight
+	trace []Line                   // where it is one: in order of time
+	usual map[string]time.Duration // what a kind of it takes in the mean
 }
 
 const sampled = 1 << 16

@@ -52,6 +52,11 @@ func Traced(name string, lines []Line) Sizes {
 		all[i] = Size{max(work, 100*time.Microsecond), l.Memory, l.Kind}
 	}
 	s := newSizes(name, all)
-	s.trace = lines
+	s.trace, s.usual = lines, map[string]time.Duration{}
+	runs := map[string]int{}
+	for _, z := range all {
+		runs[z.Kind]++
+		s.usual[z.Kind] += (z.Work - s.usual[z.Kind]) / time.Duration(runs[z.Kind])
+	}
 	return s
 }

@@ -12,14 +12,15 @@ import (
 // meet the same jobs at the same moments, and start them through the same door, begin, which is where the limits are checked.
 type world struct {
 	clock
-	shape Shape
-	seed  uint64
-	rnd   *rand.Rand // of the network and the scheduler
-	draws *rand.Rand // of the jobs
-	nodes []*worker
-	homes []*home
-	sched scheduler
-	check check
+	shape  Shape
+	seed   uint64
+	rnd    *rand.Rand // of the network and the scheduler
+	draws  *rand.Rand // of the jobs
+	nodes  []*worker
+	homes  []*home
+	sched  scheduler
+	check  check
+	judged bool // whether what only ours promises is checked
 
 	split      func(node int) bool // which side a node is on
 	splitUntil time.Duration
@@ -117,20 +118,31 @@ func (w *world) absent(node int) bool {
 
 func (w *world) end() time.Duration { return w.shape.Warm + w.shape.Measure }
 
+// filling is how long a run takes to have the load that it is about.
+const filling = time.Second
+
 // fill has the jobs submitted.
 func (w *world) fill() {
 	if w.shape.Load == 0 {
 		for _, h := range w.homes {
 			h.left = w.shape.Jobs
-			w.at(0, func() { w.next(h, w.shape.Wide) })
+			w.coming++
+			w.at(0, func() {
+				w.coming--
+				w.next(h, w.shape.Wide)
+			})
 		}
 		return
 	}
-	// What would be running by now, had the run begun long ago.
+	// What would be running by now, had the run begun long ago. It comes within a while, and what would have ended by then does not come.
 	for range int(w.shape.Load*w.shape.capacity() + 0.5) {
 		h := w.homes[w.draws.IntN(len(w.homes))]
-		j := w.job(h, w.shape.Sizes.rest(w.draws))
-		w.at(time.Duration(w.draws.Int64N(int64(200*time.Millisecond))), func() { w.enter(j) })
+		z := w.shape.Sizes.rest(w.draws)
+		at := time.Duration(w.draws.Int64N(int64(filling)))
+		if z.Work -= at; z.Work > 0 {
+			j := w.job(h, z)
+			w.at(at, func() { w.enter(j) })
+		}
 	}
 	if w.shape.Sizes.trace != nil {
 		w.replay()
