@@ -35,6 +35,9 @@ func (w *world) break_() {
 			w.check.quiet = w.now + settling
 			for _, n := range w.nodes[w.shape.Joins:] {
 				w.check.idles(n)
+				if f, ok := w.sched.(faulty); ok {
+					f.joined(n)
+				}
 			}
 		})
 	}
@@ -44,6 +47,7 @@ func (w *world) break_() {
 type faulty interface {
 	crashed(n *worker)
 	restarted(n *worker)
+	joined(n *worker)
 	parted() // for as long as a link lives without being heard
 }
 
@@ -69,6 +73,12 @@ var _ faulty = (*ours)(nil)
 
 // crashed: the links to the node fall silent, which their homes notice after a while.
 func (o *ours) crashed(n *worker) {
+	since := n.since
+	o.w.after(gossipDown, func() {
+		if n.down && n.since == since {
+			o.known(n, mexec.Down)
+		}
+	})
 	for _, l := range o.linksTo(n) {
 		life := l.life
 		o.w.after(cutAfter, func() {
@@ -85,7 +95,10 @@ func (o *ours) restarted(n *worker) {
 	for _, l := range o.linksTo(n) {
 		o.cut(l)
 	}
+	o.known(n, mexec.Up)
 }
+
+func (o *ours) joined(n *worker) { o.known(n, mexec.Up) }
 
 func (o *ours) parted() {
 	for _, n := range o.w.nodes {
@@ -130,14 +143,18 @@ func (o *ours) cut(l *link) {
 		o.slots[n.id].Gone(o.w.nodes[h.node].name, o.now())
 		o.settle(n.id)
 	}
-	h.place.Down(n.name, o.now().Add(min(time.Second<<min(l.fails, 10), 30*time.Second)), "silent", o.now())
+	o.at(h).Down(n.name, o.now().Add(min(time.Second<<min(l.fails, 10), 30*time.Second)), "silent", o.now())
 	l.fails++
 	for _, j := range lost {
 		j.hurt, j.placed = true, -1
-		h.place.Ended(j.id, 0, 0, o.now())
-		h.place.Again(o.job(j), []mexec.NodeID{n.name}, o.now())
+		o.at(h).Ended(j.id, place.Renewal{}, o.now())
+		o.at(h).Again(o.job(j), []mexec.NodeID{n.name}, o.now())
 	}
 	o.settle(h.node)
 }
 
-func newSlots(n *worker) *place.Slots { return place.NewSlots(n.slots) }
+func newSlots(n *worker) *place.Slots {
+	s := place.NewSlots(n.slots)
+	s.Limit(n.slots, n.memory, epoch)
+	return s
+}

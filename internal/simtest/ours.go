@@ -1,8 +1,7 @@
 package simtest
 
 import (
-	"cmp"
-	"slices"
+	"math/rand/v2"
 	"time"
 
 	"mexec"
@@ -16,7 +15,7 @@ type ours struct {
 	homes map[int]*ourHome // by node
 	slots []*place.Slots
 	links map[[2]int]*link // home, worker
-	view  []mexec.Node     // shared: see tell
+	view  []mexec.Node     // the rows that do not differ between homes
 	names map[mexec.NodeID]int
 	grant map[*job]place.Grant
 }
@@ -25,8 +24,7 @@ type ourHome struct {
 	*home
 	place *place.Home
 	jobs  map[mexec.JobID]*job // under way
-	busy  []uint16             // of each node, as last heard
-	told  bool
+	links []*link              // all that were ever made
 }
 
 // epoch is the begin of a run on the clock that placement is told.
@@ -54,16 +52,15 @@ func newOurs(w *world) scheduler {
 		})
 	}
 	for _, h := range w.homes {
-		us := &ourHome{home: h, place: place.NewHome(o.view[h.node]), jobs: map[mexec.JobID]*job{}, busy: make([]uint16, len(w.nodes))}
+		us := &ourHome{home: h, place: place.NewHome(o.view[h.node], rand.New(rand.NewPCG(w.seed, uint64(h.node)))), jobs: map[mexec.JobID]*job{}}
 		o.homes[h.node] = us
 		o.tell(us)
 		w.every(o.phase(tick), tick, func() {
-			us.place.Tick(o.now())
+			o.at(us).Tick(o.now())
 			o.settle(h.node)
 		})
 		w.every(o.phase(view), view, func() {
 			o.hear(us)
-			o.tell(us)
 			o.settle(h.node)
 		})
 	}
@@ -78,28 +75,50 @@ func (o *ours) phase(period time.Duration) time.Duration {
 func (o *ours) hear(h *ourHome) {
 	for range newsEntries {
 		n := o.w.nodes[o.w.rnd.IntN(len(o.w.nodes))]
-		jobs, _ := o.w.gossip(n)
-		h.busy[n.id] = uint16(jobs)
+		if l := o.links[[2]int{h.node, n.id}]; n.id != h.node && !o.w.absent(n.id) && !n.down && (l == nil || !l.up) {
+			jobs, _ := o.w.gossip(n)
+			o.update(h, n, mexec.Up, jobs)
+		}
 	}
-	for _, n := range o.w.nodes {
-		if l := o.links[[2]int{h.node, n.id}]; l != nil && l.up && n.sampled > 0 {
-			h.busy[n.id] = uint16(n.samples[(n.sampled-1)%samplesKept])
+	for _, l := range h.links {
+		if n := o.w.nodes[l.node]; l.up && n.sampled > 0 {
+			o.update(h, n, mexec.Up, int(n.samples[(n.sampled-1)%samplesKept]))
 		}
 	}
 }
 
-// tell gives a home its view. The rows are those of all homes, but for what each has heard: a thousand views of ten thousand rows would not fit
-// into the memory of one machine.
+func (o *ours) update(h *ourHome, n *worker, state mexec.NodeState, busy int) {
+	v := o.view[n.id]
+	v.State, v.Busy = state, busy
+	o.at(h).Update(v, o.now())
+}
+
+// tell gives a home its first view.
 func (o *ours) tell(h *ourHome) {
 	for i := range o.view {
-		n := &o.view[i]
-		n.State, n.Busy = mexec.Up, int(h.busy[i])
-		if w := o.w.nodes[i]; o.w.absent(i) || w.down && o.w.now-w.since > gossipDown {
-			n.State = mexec.Down
+		o.view[i].State = mexec.Up
+		if o.w.absent(i) {
+			o.view[i].State = mexec.Down
 		}
 	}
 	o.view[h.node].State = mexec.Self
-	h.place.View(o.view, o.now())
+	o.at(h).View(o.view, o.now())
+}
+
+// known has all homes hear of a node that has come, or is gone.
+func (o *ours) known(n *worker, state mexec.NodeState) {
+	for _, h := range o.w.homes {
+		if us := o.homes[h.node]; us.node != n.id {
+			o.update(us, n, state, 0)
+			o.settle(us.node)
+		}
+	}
+}
+
+// at is the placement of a home, told of the slots here as the daemon tells it before each call.
+func (o *ours) at(h *ourHome) *place.Home {
+	h.place.Own(o.slots[h.node])
+	return h.place
 }
 
 // gossipDown is how long gossip takes to tell all of a node that is dead.
@@ -109,7 +128,7 @@ func (o *ours) submit(jobs []*job) {
 	h := o.homes[jobs[0].home.node]
 	for _, j := range jobs {
 		h.jobs[j.id] = j
-		h.place.Submit(o.job(j), o.now())
+		o.at(h).Submit(o.job(j), o.now())
 		o.settle(h.node)
 	}
 }
@@ -135,7 +154,7 @@ func (o *ours) settle(node int) {
 			todo = h.place.Take()
 		}
 		offers, recalls := s.Take()
-		if len(todo.Starts)+len(todo.Wants)+len(todo.Returns)+len(offers)+len(recalls) == 0 {
+		if todo.Empty() && len(offers)+len(recalls) == 0 {
 			return
 		}
 		for _, a := range todo.Starts {
@@ -148,7 +167,7 @@ func (o *ours) settle(node int) {
 			if to != node && o.link(h, to) == nil {
 				continue // the link is being made, and tells the want when it stands
 			}
-			o.toWorker(h, to, func() { o.slots[to].Want(o.w.nodes[node].name, a.Slots, o.now()) })
+			o.toWorker(h, to, func() { o.slots[to].Want(o.w.nodes[node].name, a.Shares, o.now()) })
 		}
 		for _, a := range todo.Returns {
 			to := o.names[a.Node]
@@ -157,14 +176,11 @@ func (o *ours) settle(node int) {
 		for _, a := range offers {
 			o.w.given += len(a.Grants)
 			o.toHome(o.names[a.Home], node, func(h *ourHome) {
-				h.place.Granted(o.w.nodes[node].name, a.Grants, place.Lease, o.now())
+				o.at(h).Granted(o.w.nodes[node].name, a, o.now())
 			})
 		}
-		slices.SortFunc(recalls, func(a, b place.Offer) int { // their order is that of a map, and a seed is to repeat its run
-			return cmp.Or(cmp.Compare(a.Home, b.Home), cmp.Compare(a.Grants[0], b.Grants[0]))
-		})
 		for _, a := range recalls {
-			o.toHome(o.names[a.Home], node, func(h *ourHome) { h.place.Recalled(o.w.nodes[node].name, a.Grants) })
+			o.toHome(o.names[a.Home], node, func(h *ourHome) { o.at(h).Recalled(o.w.nodes[node].name, a.Grants, o.now()) })
 		}
 	}
 }
@@ -198,6 +214,7 @@ func (o *ours) link(h *ourHome, node int) *link {
 	if l == nil {
 		l = &link{home: h.node, node: node}
 		o.links[key] = l
+		h.links = append(h.links, l)
 	}
 	if l.up {
 		return l
@@ -219,7 +236,7 @@ func (o *ours) link(h *ourHome, node int) *link {
 		l.dialling = false
 		if n.down || o.w.apart(h.node, node) > 0 {
 			l.fails++
-			h.place.Down(n.name, o.now().Add(min(time.Second<<min(l.fails-1, 10), 30*time.Second)), "no answer", o.now())
+			o.at(h).Down(n.name, o.now().Add(min(time.Second<<min(l.fails-1, 10), 30*time.Second)), "no answer", o.now())
 			o.settle(h.node)
 			return
 		}
@@ -228,7 +245,7 @@ func (o *ours) link(h *ourHome, node int) *link {
 		l.last = [2]time.Duration{}
 		o.slots[node].Gone(o.w.nodes[h.node].name, o.now()) // what it knew of an earlier life
 		o.settle(node)
-		h.place.Reset(n.name, o.now())
+		o.at(h).Reset(n.name, o.now())
 		o.settle(h.node)
 	})
 	return nil
@@ -237,10 +254,15 @@ func (o *ours) link(h *ourHome, node int) *link {
 // start begins a job at a worker, or has its home know that the grant was void.
 func (o *ours) start(h *ourHome, node int, a place.Start) {
 	j, n := h.jobs[a.Job], o.w.nodes[node]
-	if !o.slots[node].Start(o.w.nodes[h.node].name, a.Grant) {
+	if out := o.slots[node].Start(o.w.nodes[h.node].name, a.Grant, a.UID, a.Build, a.Memory, o.now()); out != place.Started {
+		reach := place.RefusedGrant
+		if out == place.NoMemory {
+			reach = place.RefusedMemory
+		}
+
 		o.toHome(h.node, node, func(h *ourHome) {
 			j.placed = -1
-			h.place.Refused(a.Job, place.RefusedGrant, "void", o.now())
+			o.at(h).Refused(a.Job, reach, "void", o.now())
 		})
 		return
 	}
@@ -251,13 +273,13 @@ func (o *ours) start(h *ourHome, node int, a place.Start) {
 func (o *ours) finished(j *job, n *worker) {
 	renewed := o.slots[n.id].End(o.grant[j], o.now())
 	delete(o.grant, j)
-	if renewed != 0 {
+	if renewed.Grant != 0 {
 		o.w.given++
 	}
 	o.settle(n.id)
 	o.toHome(j.home.node, n.id, func(h *ourHome) {
 		delete(h.jobs, j.id)
-		h.place.Ended(j.id, renewed, place.Lease, o.now())
+		o.at(h).Ended(j.id, renewed, o.now())
 		o.w.done(j)
 	})
 	if j.home.node == n.id {
