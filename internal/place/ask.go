@@ -6,84 +6,129 @@ import (
 	"time"
 )
 
-// overdue is how long no job of a queue may have started before its home stops believing what it has heard of who is free.
-const overdue = 50 * time.Millisecond
+// patience is how long a job waits for what was asked for before more is. It is a few ways of a message: a node that has a slot free has given
+// it by then.
+const patience = 4 * time.Millisecond
 
-// spread is how many slots that are believed to be free are asked for each job: the news may be old, and others have heard it too.
+// spread is how many slots are asked for, for each job, at first: the news of who is free may be old, and others have heard it too.
 const spread = 2
 
-// ask raises wants until the slots that are believed to be free cover the jobs of a queue; the least used nodes first. Where they don't,
-// every node of the set is asked: a job starts where a slot comes free first. What is held already is no limit to a want: a
-// job that runs there may have lent its slot, which only its worker knows.
+// ask raises wants for the jobs of a queue, in rounds: at first as many slots as spread says, then, each time that none has come for a while, twice as
+// many more, and in the end at every node. The nodes that are believed to be free are asked first, the least used of them before the others. What was
+// asked for stays asked for, so a job starts where a slot comes free first, and one more job costs no more than its own part.
 //
-// What was asked for stays asked for, so one more job costs no more than its own part of that, until something has changed.
+// To ask every node at once would be a round trip shorter at times, and most of what they give would go back unused: on a busy cluster that is
+// time in which nobody uses it. To ask few and wait for them is what the rounds are there to avoid.
+//
+// What is held already is no limit to a want: a job that runs there may have lent its slot, which only its worker knows.
 func (h *Home) ask(q *queue, now time.Time) {
-	late := now.Sub(q.moved) > overdue
-	if q.epoch != h.epoch || late != q.late {
-		q.epoch, q.late, q.sought, q.wide = h.epoch, late, 0, false
+	if q.epoch != h.epoch {
+		q.epoch, q.sought, q.wide = h.epoch, 0, false
 	}
-	if len(q.jobs) <= q.sought {
+	if !now.Before(q.due()) && !q.exhausted() {
+		h.doubt(q)
+		if q.wide {
+			h.grow(q.set, len(q.set.members)/2)
+		}
+		q.round++
+		q.began, q.sought, q.wide = now, 0, false
+	}
+	goal := len(q.jobs) * spread << min(q.round, 20)
+	if q.wide || q.sought >= goal {
 		return
+	}
+	if q.sought == 0 && q.round == 0 {
+		q.began = now
 	}
 	q.set.used = now
-	if late && q.set.has != nil {
-		h.grow(q.set, min(few, max(1, len(q.set.members)/4)))
-	}
-	need := len(q.jobs) - q.sought
-	if q.set.mine && !h.lame(q.set) {
-		asked := min(h.me.free(), h.underway(h.me, q))
-		if q.sought == 0 {
-			need -= asked
-		}
-		if k := min(need, h.me.free()-asked); k > 0 {
-			h.raise(h.me, q, k+asked, now)
-			need -= k
-		}
-	}
-	if !late && h.cover(q, need, now) {
-		q.sought = len(q.jobs)
-		return
-	}
-	h.everybody(q, now)
+	h.cover(q, goal, now)
 }
 
-// cover asks for slots that are believed to be free, for so many jobs, and says whether there are enough. No node is asked for more than it takes
-// to run them all.
-func (h *Home) cover(q *queue, jobs int, now time.Time) bool {
-	need := jobs * spread
+// due is when a queue asks for more.
+func (q *queue) due() time.Time {
+	if q.moved.After(q.began) {
+		return q.moved.Add(patience)
+	}
+	return q.began.Add(patience)
+}
+
+// exhausted says that nobody is left to be asked.
+func (q *queue) exhausted() bool { return q.wide && len(q.set.members) == len(q.set.pool) }
+
+// Due is when Retry is to be called, the zero time if it need not be.
+func (h *Home) Due() (due time.Time) {
+	for _, q := range h.busy {
+		if at := q.due(); !q.exhausted() && (due.IsZero() || at.Before(due)) {
+			due = at
+		}
+	}
+	return due
+}
+
+// Retry asks for more where what was asked for has not come.
+func (h *Home) Retry(now time.Time) { h.settle(now) }
+
+// doubt takes nodes that were asked and have not given for busy, whatever the last news said of them.
+func (h *Home) doubt(q *queue) {
+	for _, n := range q.set.members {
+		if n != h.me && n.linked && len(n.idle) == 0 && h.underway(n, q) > 0 {
+			n.Busy = max(n.Busy, n.Slots)
+		}
+	}
+}
+
+// cover asks for so many slots in all, as far as the set has them.
+func (h *Home) cover(q *queue, goal int, now time.Time) {
+	need, jobs := goal-q.sought, len(q.jobs)
+	anew := q.sought == 0
+	lame := h.lame(q.set)
+	if q.set.mine && !lame {
+		asked, free := h.underway(h.me, q), h.me.free()
+		if anew {
+			need -= spread * min(asked, free)
+		}
+		if k := min(jobs, free-asked); k > 0 {
+			h.raise(h.me, q, k+asked, now)
+			need -= spread * k // these are sure
+		}
+	}
 	type offer struct {
-		n    *node
-		k    int
-		used float64
+		n     *node
+		k     int // slots that it may still be asked for
+		asked int
+		used  float64
 	}
 	var room [few]offer
-	free, more, anew := room[:0], 0, q.sought == 0
-	at := h.me.Number
+	list, free := room[:0], 0
+	at := h.rand.IntN(len(q.set.members))
 	for i := range q.set.members {
-		if need <= 0 || !anew && more >= 4*need && len(free) >= few/4 {
+		if need <= 0 || !anew && free >= 4*need && len(list) >= few/4 {
 			break
 		}
 		n := q.set.members[(i+at)%len(q.set.members)]
-		k := n.free()
-		if n == h.me && !h.lame(q.set) || k == 0 || !h.opens(n, q, now) {
+		if n == h.me && h.me.free() > 0 && !lame || !h.opens(n, q, now) {
 			continue
 		}
-		if s := n.find(q.share); s != nil {
-			asked := min(k, max(0, s.told-s.running-len(n.idle)))
-			k -= asked
-			if anew {
-				need -= asked
-			}
+		asked := h.underway(n, q)
+		if anew {
+			need -= asked
 		}
-		if k > 0 {
-			more += k
-			free = append(free, offer{n, k, n.used()})
+		if k := min(jobs, max(1, n.Slots)) - asked; k > 0 {
+			list = append(list, offer{n, k, asked, n.used()})
+			free += max(0, n.free()-asked)
 		}
 	}
 	if need <= 0 {
-		return true
+		q.sought = goal
+		return
 	}
-	slices.SortStableFunc(free, func(a, b offer) int {
+	slices.SortStableFunc(list, func(a, b offer) int {
+		if fa, fb := a.used < 1, b.used < 1; fa != fb {
+			if fa {
+				return -1
+			}
+			return 1
+		}
 		if c := cmp.Compare(b.n.speed(), a.n.speed()); c != 0 {
 			return c
 		}
@@ -95,14 +140,20 @@ func (h *Home) cover(q *queue, jobs int, now time.Time) bool {
 		}
 		return 1
 	})
-	each := (need + len(free)) / max(1, len(free))
-	for i := range free {
-		if k := min(each, free[i].k, need, jobs); k > 0 {
-			h.raise(free[i].n, q, k+h.underway(free[i].n, q), now)
-			need -= k
+	each := (need + len(list)) / max(1, len(list))
+	for _, o := range list {
+		k := min(each, o.k, need)
+		if o.used < 1 {
+			k = min(max(k, 1), max(1, o.n.free()-o.asked))
 		}
+		if k <= 0 {
+			break
+		}
+		h.raise(o.n, q, k+o.asked, now)
+		need -= k
 	}
-	return need <= 0
+	q.wide = need > 0
+	q.sought = goal - max(0, need)
 }
 
 // underway is what the node was asked for and has not given.
@@ -111,39 +162,6 @@ func (h *Home) underway(n *node, q *queue) int {
 		return max(0, s.told-s.running-len(n.idle))
 	}
 	return 0
-}
-
-// everybody asks every node of the set for its part of the jobs, and makes the set larger if it has too few slots for them.
-func (h *Home) everybody(q *queue, now time.Time) {
-	for once := true; ; once = false {
-		open, slots := 0, 0
-		for _, n := range q.set.members {
-			if h.opens(n, q, now) {
-				open++
-				slots += max(1, n.Slots)
-			}
-		}
-		if open == 0 {
-			return
-		}
-		left := len(q.jobs)
-		if lack := 2*left - slots; once && lack > 0 && q.set.has != nil && len(q.set.members) < len(q.set.pool) {
-			h.grow(q.set, min(few, lack*open/slots+1))
-			continue
-		}
-		q.quota = (left + open - 1) / open
-		if q.late {
-			q.quota = left
-		}
-		q.wide = true
-		q.sought = q.quota * open
-		for _, n := range q.set.members {
-			if h.opens(n, q, now) {
-				h.raise(n, q, min(q.quota, max(1, n.Slots)), now)
-			}
-		}
-		return
-	}
 }
 
 // opens says whether a node may get a job of a queue.

@@ -167,10 +167,11 @@ func (h *Home) start(j *job, n *node, grant int, now time.Time) {
 	h.on(j, n, now)
 	h.leave(j)
 	if q.wide && len(q.jobs) > 0 {
-		h.raise(n, q, min(q.quota, max(1, n.Slots)), now)
+		h.raise(n, q, min(len(q.jobs), max(1, n.Slots)), now)
 	} else if q.sought > 0 {
 		q.sought--
 	}
+	q.round = 0
 	h.todo.Starts = append(h.todo.Starts, Start{
 		Job: j.ID, Node: n.Name, Grant: g.id, UID: j.UID, Build: j.Build, Memory: j.Need(), Why: h.why(j, n, now), Considered: considered,
 	})

@@ -48,11 +48,11 @@ type queue struct {
 	moved time.Time     // when one last started, or the first came
 	tried uint64        // the round in which no idle grant was for it
 
-	sought int    // jobs for which slots were asked for
-	wide   bool   // of every node of the set
-	quota  int    // so many each
-	epoch  uint64 // when that was
-	late   bool   // and whether no job had started for too long
+	sought int       // slots that were asked for
+	wide   bool      // of every node of the set, as many as it may be asked for
+	epoch  uint64    // when that was
+	round  int       // how often what was asked for did not come
+	began  time.Time // when the last round did
 }
 
 type shareKey struct {
@@ -164,7 +164,7 @@ func (h *Home) leave(j *job) {
 	q.waiting--
 	h.waiting--
 	if len(q.jobs) == 0 {
-		q.sought, q.wide = 0, false
+		q.sought, q.wide, q.round = 0, false, 0
 		i := slices.Index(h.busy, q)
 		h.busy = slices.Delete(h.busy, i, i+1)
 	}

@@ -26,6 +26,7 @@ type link struct {
 	dialling   bool
 	life       int
 	last       [2]time.Duration // arrival of the last message to the worker, to the home
+	note       [2]time.Duration // when the last note left: what is noted at one moment goes as one message
 	fails      int
 }
 
@@ -39,8 +40,13 @@ const cutAfter = 3 * time.Second
 
 // post sends on a link that is up: in order, later where the two sides can't reach each other now, and not at all where the link has
 // broken by then.
-func (w *world) post(l *link, way int, do func()) {
-	w.messages++
+func (w *world) post(l *link, way int, note bool, do func()) {
+	if !note || l.note[way] != w.now {
+		w.messages++
+	}
+	if note {
+		l.note[way] = w.now
+	}
 	at := w.now + w.shape.Net.delay(w.rnd)
 	if until := w.apart(l.home, l.node); until > 0 {
 		at = until + w.shape.Net.delay(w.rnd)

@@ -24,6 +24,7 @@ type ourHome struct {
 	*home
 	place *place.Home
 	jobs  map[mexec.JobID]*job // under way
+	alarm time.Duration        // when it looks again
 	links []*link              // all that were ever made
 }
 
@@ -155,55 +156,75 @@ func (o *ours) settle(node int) {
 		}
 		offers, recalls := s.Take()
 		if todo.Empty() && len(offers)+len(recalls) == 0 {
-			return
+			break
 		}
 		for _, a := range todo.Starts {
 			to := o.names[a.Node]
 			h.jobs[a.Job].placed = int32(to)
-			o.toWorker(h, to, func() { o.start(h, to, a) })
+			o.toWorker(h, to, false, func() { o.start(h, to, a) })
 		}
 		for _, a := range todo.Wants {
 			to := o.names[a.Node]
 			if to != node && o.link(h, to) == nil {
 				continue // the link is being made, and tells the want when it stands
 			}
-			o.toWorker(h, to, func() { o.slots[to].Want(o.w.nodes[node].name, a.Shares, o.now()) })
+			o.toWorker(h, to, true, func() { o.slots[to].Want(o.w.nodes[node].name, a.Shares, o.now()) })
 		}
 		for _, a := range todo.Returns {
 			to := o.names[a.Node]
-			o.toWorker(h, to, func() { o.slots[to].Return(o.w.nodes[node].name, a.Grants, o.now()) })
+			o.toWorker(h, to, true, func() { o.slots[to].Return(o.w.nodes[node].name, a.Grants, o.now()) })
 		}
 		for _, a := range offers {
 			o.w.given += len(a.Grants)
-			o.toHome(o.names[a.Home], node, func(h *ourHome) {
+			o.toHome(o.names[a.Home], node, true, func(h *ourHome) {
 				o.at(h).Granted(o.w.nodes[node].name, a, o.now())
 			})
 		}
 		for _, a := range recalls {
-			o.toHome(o.names[a.Home], node, func(h *ourHome) { o.at(h).Recalled(o.w.nodes[node].name, a.Grants, o.now()) })
+			o.toHome(o.names[a.Home], node, true, func(h *ourHome) { o.at(h).Recalled(o.w.nodes[node].name, a.Grants, o.now()) })
 		}
+	}
+	if h != nil {
+		o.retry(h)
 	}
 }
 
+// retry has a home look again when it wants to, as the daemon's timer does.
+func (o *ours) retry(h *ourHome) {
+	due := h.place.Due()
+	if due.IsZero() || h.alarm > o.w.now && !due.Before(epoch.Add(h.alarm)) {
+		return
+	}
+	at := max(o.w.now, due.Sub(epoch))
+	h.alarm = at
+	o.w.at(at, func() {
+		if h.alarm == at {
+			h.alarm = 0
+			o.at(h).Retry(o.now())
+			o.settle(h.node)
+		}
+	})
+}
+
 // toWorker has something done at a worker: here at once, elsewhere when the message arrives.
-func (o *ours) toWorker(h *ourHome, node int, do func()) {
+func (o *ours) toWorker(h *ourHome, node int, note bool, do func()) {
 	if h.node == node {
 		do()
 		return
 	}
 	if l := o.links[[2]int{h.node, node}]; l != nil && l.up {
-		o.w.post(l, toWorker, func() { do(); o.settle(node) })
+		o.w.post(l, toWorker, note, func() { do(); o.settle(node) })
 	}
 }
 
-func (o *ours) toHome(home, node int, do func(h *ourHome)) {
+func (o *ours) toHome(home, node int, note bool, do func(h *ourHome)) {
 	h := o.homes[home]
 	if home == node {
 		do(h)
 		return
 	}
 	if l := o.links[[2]int{home, node}]; l != nil && l.up {
-		o.w.post(l, toHome, func() { do(h); o.settle(home) })
+		o.w.post(l, toHome, note, func() { do(h); o.settle(home) })
 	}
 }
 
@@ -260,7 +281,7 @@ func (o *ours) start(h *ourHome, node int, a place.Start) {
 			reach = place.RefusedMemory
 		}
 
-		o.toHome(h.node, node, func(h *ourHome) {
+		o.toHome(h.node, node, false, func(h *ourHome) {
 			j.placed = -1
 			o.at(h).Refused(a.Job, reach, "void", o.now())
 		})
@@ -277,7 +298,7 @@ func (o *ours) finished(j *job, n *worker) {
 		o.w.given++
 	}
 	o.settle(n.id)
-	o.toHome(j.home.node, n.id, func(h *ourHome) {
+	o.toHome(j.home.node, n.id, false, func(h *ourHome) {
 		delete(h.jobs, j.id)
 		o.at(h).Ended(j.id, renewed, o.now())
 		o.w.done(j)
