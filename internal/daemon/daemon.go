@@ -296,6 +296,7 @@ func (d *Daemon) accept() {
 func (d *Daemon) tick() {
 	t := time.NewTicker(100 * time.Millisecond)
 	defer t.Stop()
+	defer d.placer.rest()
 	for {
 		select {
 		case <-t.C:

@@ -30,9 +30,12 @@ type placer struct {
 	sessions map[mexec.NodeID]*link.Session
 	placed   map[mexec.JobID]chan place.Start
 	watchers []*watcher // feed.go
-	draining bool       // other homes get nothing
-	leaves   int        // what the owner of this node leaves to them; -1: all
-	leavesBy string     // why that is not all
+	alarm    *time.Timer
+	rings    time.Time // when it does; zero: it does not
+	quiet    bool      // it never will again
+	draining bool      // other homes get nothing
+	leaves   int       // what the owner of this node leaves to them; -1: all
+	leavesBy string    // why that is not all
 }
 
 func newPlacer(self mexec.Node, now func() time.Time) *placer {
@@ -55,9 +58,41 @@ func (p *placer) with(f func(now time.Time)) {
 	p.home.Own(p.slots)
 	f(now)
 	p.settleLocked(now)
+	p.alarmLocked(now)
 	if p.watchers != nil {
 		p.publishLocked()
 	}
+}
+
+// alarmLocked has home look again when it wants to: between two ticks a job would wait for what nobody has.
+func (p *placer) alarmLocked(now time.Time) {
+	due := p.home.Due()
+	if due.IsZero() || p.quiet || !p.rings.IsZero() && !due.Before(p.rings) {
+		return
+	}
+	p.rings = due
+	if p.alarm == nil {
+		p.alarm = time.AfterFunc(due.Sub(now), p.retry)
+	} else {
+		p.alarm.Reset(due.Sub(now))
+	}
+}
+
+func (p *placer) retry() {
+	p.with(func(now time.Time) {
+		p.rings = time.Time{}
+		p.home.Retry(now)
+	})
+}
+
+// rest has no alarm ring any more.
+func (p *placer) rest() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.alarm != nil {
+		p.alarm.Stop()
+	}
+	p.quiet = true
 }
 
 func (p *placer) settleLocked(now time.Time) {

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// patience is how long a job waits for what was asked for before more is. It is a few ways of a message: a node that has a slot free has given
+// Patience is how long a job waits for what was asked for before more is. It is a few ways of a message: a node that has a slot free has given
 // it by then.
-const patience = 4 * time.Millisecond
+const Patience = 2 * time.Millisecond
 
 // spread is how many slots are asked for, for each job, at first: the news of who is free may be old, and others have heard it too.
 const spread = 2
@@ -22,16 +22,16 @@ const spread = 2
 //
 // What is held already is no limit to a want: a job that runs there may have lent its slot, which only its worker knows.
 func (h *Home) ask(q *queue, now time.Time) {
-	if q.epoch != h.epoch {
-		q.epoch, q.sought, q.wide = h.epoch, 0, false
-	}
-	if !now.Before(q.due()) && !q.exhausted() {
+	if !q.spent && !now.Before(q.due()) {
 		h.doubt(q)
-		if q.wide {
-			h.grow(q.set, len(q.set.members)/2)
+		if q.wide && h.grow(q.set, len(q.set.members)) == 0 {
+			q.spent = true
 		}
 		q.round++
-		q.began, q.sought, q.wide = now, 0, false
+		q.began, q.sought, q.wide = now, 0, q.spent
+	}
+	if q.epoch != h.epoch {
+		q.epoch, q.sought, q.wide, q.spent = h.epoch, 0, false, false
 	}
 	goal := len(q.jobs) * spread << min(q.round, 20)
 	if q.wide || q.sought >= goal {
@@ -42,23 +42,41 @@ func (h *Home) ask(q *queue, now time.Time) {
 	}
 	q.set.used = now
 	h.cover(q, goal, now)
+	if q.wide && h.grow(q.set, h.lack(q, now)) > 0 {
+		h.cover(q, goal, now)
+	}
+}
+
+// lack is how many nodes the set of a queue needs more, were it to have the slots that a first round asks for.
+func (h *Home) lack(q *queue, now time.Time) int {
+	if q.set.has == nil {
+		return 0
+	}
+	open, slots := 0, 0
+	for _, n := range q.set.members {
+		if h.opens(n, q, now) {
+			open++
+			slots += max(1, n.Slots)
+		}
+	}
+	if lack := len(q.jobs)*spread - slots; lack > 0 && open > 0 {
+		return lack*open/slots + 1
+	}
+	return 0
 }
 
 // due is when a queue asks for more.
 func (q *queue) due() time.Time {
 	if q.moved.After(q.began) {
-		return q.moved.Add(patience)
+		return q.moved.Add(Patience)
 	}
-	return q.began.Add(patience)
+	return q.began.Add(Patience)
 }
-
-// exhausted says that nobody is left to be asked.
-func (q *queue) exhausted() bool { return q.wide && len(q.set.members) == len(q.set.pool) }
 
 // Due is when Retry is to be called, the zero time if it need not be.
 func (h *Home) Due() (due time.Time) {
 	for _, q := range h.busy {
-		if at := q.due(); !q.exhausted() && (due.IsZero() || at.Before(due)) {
+		if at := q.due(); !q.spent && (due.IsZero() || at.Before(due)) {
 			due = at
 		}
 	}

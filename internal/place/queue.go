@@ -50,6 +50,7 @@ type queue struct {
 
 	sought int       // slots that were asked for
 	wide   bool      // of every node of the set, as many as it may be asked for
+	spent  bool      // and there is no other
 	epoch  uint64    // when that was
 	round  int       // how often what was asked for did not come
 	began  time.Time // when the last round did
@@ -164,7 +165,7 @@ func (h *Home) leave(j *job) {
 	q.waiting--
 	h.waiting--
 	if len(q.jobs) == 0 {
-		q.sought, q.wide, q.round = 0, false, 0
+		q.sought, q.wide, q.spent, q.round = 0, false, false, 0
 		i := slices.Index(h.busy, q)
 		h.busy = slices.Delete(h.busy, i, i+1)
 	}

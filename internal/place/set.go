@@ -96,22 +96,23 @@ func (s *set) put(n *node) {
 	s.has[n] = struct{}{}
 }
 
-// grow adds up to so many nodes.
-func (h *Home) grow(s *set, by int) {
+// grow adds up to so many nodes, and says how many it has.
+func (h *Home) grow(s *set, by int) (grown int) {
 	if s.has == nil {
-		return
+		return 0
 	}
 	by = min(by, len(s.pool)-len(s.members))
-	for tries := 2*by + few; by > 0 && tries > 0; tries-- {
+	for tries := 2*by + few; grown < by && tries > 0; tries-- {
 		n, o := s.pool[h.rand.IntN(len(s.pool))], s.pool[h.rand.IntN(len(s.pool))]
 		if s.better(o, n) {
 			n = o
 		}
 		if _, ok := s.has[n]; !ok && n.State == mexec.Up {
 			s.put(n)
-			by--
+			grown++
 		}
 	}
+	return grown
 }
 
 func (s *set) better(n, than *node) bool {

@@ -3,6 +3,8 @@ package simtest
 import (
 	"fmt"
 	"time"
+
+	"mexec/internal/place"
 )
 
 // Shape is what a run is about, all but its seed and its scheduler.
@@ -78,12 +80,21 @@ func (s Shape) String() string {
 	return fmt.Sprintf("%d nodes of %d slots, %d homes, %s, %s", s.Nodes, s.Slots, s.Homes, s.Sizes.Name, load)
 }
 
-// excused is how long a slot may stay idle while a job waits for it, at most: a home that has no link to the node makes one, which is three round
-// trips and what keys cost, then asks, is granted and starts, three ways; a millisecond is for what is due at the same moment.
+// excused is how long a slot may stay idle while a job waits for it, at most. A home that has no link to the node makes one, which is three round
+// trips and what keys cost; then it asks, is granted and starts, three ways; a millisecond is for what is due at the same moment. Before that it may have
+// asked others in vain, which of many nodes are so many rounds: each asks twice as many as all before, until there is no other node.
 func (s Shape) excused() time.Duration {
 	n := s.Net
 	if n == (Network{}) {
 		n = LAN
 	}
-	return 9*n.Most + n.Dial + time.Millisecond
+	return 9*n.Most + n.Dial + time.Millisecond + time.Duration(s.rounds())*place.Patience
+}
+
+// rounds is how many it takes to ask every node, from two in the first.
+func (s Shape) rounds() (n int) {
+	for asked := 2; asked < s.Nodes; asked *= 2 {
+		n++
+	}
+	return n
 }
