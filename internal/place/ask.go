@@ -22,9 +22,12 @@ const spread = 2
 //
 // What is held already is no limit to a want: a job that runs there may have lent its slot, which only its worker knows.
 func (h *Home) ask(q *queue, now time.Time) {
-	if !q.spent && !now.Before(q.due()) {
+	switch {
+	case now.Before(q.oldest().entered.Add(Patience)):
+		q.round = 0
+	case !q.spent && !now.Before(q.due()):
 		h.doubt(q)
-		if q.wide && h.grow(q.set, len(q.set.members)) == 0 {
+		if q.wide && h.grow(q.set, h.more(q, now)) == 0 {
 			q.spent = true
 		}
 		q.round++
@@ -37,18 +40,24 @@ func (h *Home) ask(q *queue, now time.Time) {
 	if q.wide || q.sought >= goal {
 		return
 	}
-	if q.sought == 0 && q.round == 0 {
-		q.began = now
-	}
 	q.set.used = now
 	h.cover(q, goal, now)
-	if q.wide && h.grow(q.set, h.lack(q, now)) > 0 {
+	if q.wide && h.grow(q.set, h.lack(q, spread*len(q.jobs), now)) > 0 {
 		h.cover(q, goal, now)
 	}
 }
 
-// lack is how many nodes the set of a queue needs more, were it to have the slots that a first round asks for.
-func (h *Home) lack(q *queue, now time.Time) int {
+// plenty is how many times the slots that a queue could use its set may come to have because nobody in it gives any. If the sets of all homes have that,
+// nearly every node is in some of them; a cluster that is full will not be less so for asking more.
+const plenty = 8
+
+// more is by how many nodes a set is to grow when none of it gave: it doubles.
+func (h *Home) more(q *queue, now time.Time) int {
+	return min(len(q.set.members), h.lack(q, plenty*(q.running+len(q.jobs)), now))
+}
+
+// lack is how many nodes the set of a queue needs more, were it to have so many slots.
+func (h *Home) lack(q *queue, want int, now time.Time) int {
 	if q.set.has == nil {
 		return 0
 	}
@@ -59,16 +68,25 @@ func (h *Home) lack(q *queue, now time.Time) int {
 			slots += max(1, n.Slots)
 		}
 	}
-	if lack := len(q.jobs)*spread - slots; lack > 0 && open > 0 {
-		return lack*open/slots + 1
+	if want <= slots || open == 0 {
+		return 0
 	}
-	return 0
+	return (want-slots)*open/slots + 1
+}
+
+// oldest is the job of a queue that has waited for longest.
+func (q *queue) oldest() *job {
+	for !q.came[0].waits {
+		q.came[0] = nil
+		q.came = q.came[1:]
+	}
+	return q.came[0]
 }
 
 // due is when a queue asks for more.
 func (q *queue) due() time.Time {
-	if q.moved.After(q.began) {
-		return q.moved.Add(Patience)
+	if at := q.oldest().entered; at.After(q.began) {
+		return at.Add(Patience)
 	}
 	return q.began.Add(Patience)
 }
@@ -95,6 +113,9 @@ func (h *Home) doubt(q *queue) {
 	}
 }
 
+// looked is how many nodes are looked at for one more job.
+const looked = 4 * few
+
 // cover asks for so many slots in all, as far as the set has them.
 func (h *Home) cover(q *queue, goal int, now time.Time) {
 	need, jobs := goal-q.sought, len(q.jobs)
@@ -120,7 +141,7 @@ func (h *Home) cover(q *queue, goal int, now time.Time) {
 	list, free := room[:0], 0
 	at := h.rand.IntN(len(q.set.members))
 	for i := range q.set.members {
-		if need <= 0 || !anew && free >= 4*need && len(list) >= few/4 {
+		if need <= 0 || !anew && (free >= 4*need && len(list) >= few/4 || i >= looked) {
 			break
 		}
 		n := q.set.members[(i+at)%len(q.set.members)]
@@ -170,8 +191,8 @@ func (h *Home) cover(q *queue, goal int, now time.Time) {
 		h.raise(o.n, q, k+o.asked, now)
 		need -= k
 	}
-	q.wide = need > 0
-	q.sought = goal - max(0, need)
+	q.wide = need > 0 && (anew || len(q.set.members) <= looked)
+	q.sought = goal // where that is not so, it is for the next round to see
 }
 
 // underway is what the node was asked for and has not given.

@@ -171,7 +171,6 @@ func (h *Home) start(j *job, n *node, grant int, now time.Time) {
 	} else if q.sought > 0 {
 		q.sought--
 	}
-	q.round = 0
 	h.todo.Starts = append(h.todo.Starts, Start{
 		Job: j.ID, Node: n.Name, Grant: g.id, UID: j.UID, Build: j.Build, Memory: j.Need(), Why: h.why(j, n, now), Considered: considered,
 	})

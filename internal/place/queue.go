@@ -20,6 +20,8 @@ type job struct {
 	at      int // in the queue
 	rank    int64
 	since   time.Time
+	entered time.Time // when it last began to wait
+	waits   bool
 	started time.Time
 	counted time.Duration // in the work of the queue
 	patient time.Time     // until then it waits for a faster node, if it has begun to
@@ -52,6 +54,7 @@ type queue struct {
 	wide   bool      // of every node of the set, as many as it may be asked for
 	spent  bool      // and there is no other
 	epoch  uint64    // when that was
+	came   []*job    // in the order in which they came, some of them gone
 	round  int       // how often what was asked for did not come
 	began  time.Time // when the last round did
 }
@@ -120,6 +123,8 @@ func (h *Home) enter(j *job, now time.Time) {
 	}
 	j.counted = h.takes(j)
 	q.work += j.counted
+	j.entered, j.waits = now, true
+	q.came = append(q.came, j)
 	q.waiting++
 	h.waiting++
 	j.at = len(q.jobs)
@@ -162,10 +167,11 @@ func (h *Home) leave(j *job) {
 		q.odd--
 	}
 	q.work -= j.counted
+	j.waits = false
 	q.waiting--
 	h.waiting--
 	if len(q.jobs) == 0 {
-		q.sought, q.wide, q.spent, q.round = 0, false, false, 0
+		q.sought, q.wide, q.spent, q.round, q.came = 0, false, false, 0, nil
 		i := slices.Index(h.busy, q)
 		h.busy = slices.Delete(h.busy, i, i+1)
 	}
