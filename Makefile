@@ -5,6 +5,7 @@
 # make stress   interrupts, deaths of daemons and kills at random moments, as often as docs/interrupts.md says
 # make demo     build Lua and Redis over four test hosts and compare with a local build (SRC=dir: your own project)
 # make projects build real projects over four hosts, and compare: the table, docs/PROJECTS.md (as root; half an hour)
+# make sim      simulate placement on 2 to 10,000 nodes and write docs/placement again
 # make bench    print the figures of docs/BENCH.md again
 # make install  DESTDIR= PREFIX=/usr
 
@@ -44,6 +45,9 @@ demo: all
 
 bench: all
 	go run -buildvcs=false ./bench
+
+sim:
+	go run -buildvcs=false ./cmd/mexecsim -write docs/placement
 
 lint:
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
@@ -89,4 +93,4 @@ clean:
 	$(MAKE) -C libmexec clean
 	rm -rf bin tmp
 
-.PHONY: all test conformance suite stress projects demo bench lint install proto deps clean
+.PHONY: all test conformance suite stress projects demo bench sim lint install proto deps clean

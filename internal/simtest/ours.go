@@ -297,13 +297,10 @@ func (o *ours) finished(j *job, n *worker) {
 	if renewed.Grant != 0 {
 		o.w.given++
 	}
-	o.settle(n.id)
 	o.toHome(j.home.node, n.id, false, func(h *ourHome) {
 		delete(h.jobs, j.id)
 		o.at(h).Ended(j.id, renewed, o.now())
 		o.w.done(j)
 	})
-	if j.home.node == n.id {
-		o.settle(n.id)
-	}
+	o.settle(n.id) // not before: a home that is here is told at once
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -51,7 +52,8 @@ func simulate(sections []Section, progress io.Writer) *report {
 	}
 	slices.SortStableFunc(runs, func(a, b run) int { return cmp.Compare(b.shape.Nodes, a.shape.Nodes) }) // the long ones first
 	r := &report{sections: sections, results: map[string][]*Result{}, began: time.Now()}
-	var mu sync.Mutex
+	var mu, views sync.Mutex
+	defer debug.SetGCPercent(debug.SetGCPercent(40))
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
@@ -64,7 +66,14 @@ func simulate(sections []Section, progress io.Writer) *report {
 				next := runs[0]
 				runs = runs[1:]
 				mu.Unlock()
+				huge := next.shape.Nodes*next.shape.Homes >= 1e6 && next.scheduler == "ours"
+				if huge {
+					views.Lock() // two of these would not fit into the memory of a small machine
+				}
 				result := Run(next.shape, next.scheduler, next.seed)
+				if huge {
+					views.Unlock()
+				}
 				mu.Lock()
 				k := key(next.shape.Name, next.scheduler)
 				r.results[k] = append(r.results[k], result)
