@@ -15,8 +15,12 @@ import (
 // A job that nobody knows waits for nothing. One that is next waits until it has lost what it had to gain, with the caution below: then it takes what there is, so that
 // no estimate, however wrong, keeps it for ever. Meanwhile grants of slow nodes are idle as any: other jobs may use them, and workers call them back for other homes.
 
-// caution is how many times what a job takes longer on a slow node counts: it may take more than expected, and there that is multiplied.
-const caution = 2
+// What a job takes longer on a slow node counts for a part where it is short for its queue: others want the fast slots, and a slow node that is left idle is missed. Where it
+// is not, it counts more than once: it may take more than expected, which a slow node multiplies, and in the end all wait for it.
+const (
+	short = 0.25
+	long  = 2.0
+)
 
 // believed is how long a job waits for a faster node of which no more is known than that it is said to have a free slot.
 const believed = 50 * time.Millisecond
@@ -63,7 +67,11 @@ func (h *Home) holds(j *job, n *node, now time.Time) bool {
 	// The longest go first: those before it take at least as long, and all that wait as long as their mean.
 	each := max(j.Cost.Wall, j.queue.work/time.Duration(len(j.queue.jobs)))
 	there, best := h.cost(n, j), time.Duration(float64(j.Cost.Wall)/s.fastest)
-	there += (caution - 1) * (there - best)
+	counts := long
+	if 2*j.Cost.Wall <= j.queue.usual {
+		counts = short
+	}
+	there = best + time.Duration(counts*float64(there-best))
 	for i := range s.paces {
 		p := &s.paces[i]
 		if p.speed <= n.speed()*alike {
