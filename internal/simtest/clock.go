@@ -74,7 +74,8 @@ func (c *clock) pop() event {
 		if child >= len(q) {
 			break
 		}
-		for k := child + 1; k < min(child+4, len(q)); k++ {
+		beyond := min(child+4, len(q))
+		for k := child + 1; k < beyond; k++ {
 			if q[k].before(q[child]) {
 				child = k
 			}
