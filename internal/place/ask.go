@@ -48,8 +48,9 @@ func (h *Home) ask(q *queue, now time.Time) {
 }
 
 // plenty is how many times the slots that a queue could use its set may come to have because nobody in it gives any. If the sets of all homes have that,
-// nearly every node is in some of them; a cluster that is full will not be less so for asking more.
-const plenty = 8
+// every node is in many of them; a cluster that is full will not be less so for asking more. Eight times was too little for jobs that come by
+// twenties to a full cluster: they waited for a tenth of a second while others than they had asked were free.
+const plenty = 32
 
 // more is by how many nodes a set is to grow when none of it gave: it doubles.
 func (h *Home) more(q *queue, now time.Time) int {

@@ -36,11 +36,8 @@ var pair = []string{"omniscient", "ours"}
 
 // few seeds where a run is large: it holds as many jobs.
 func few(s Shape) int {
-	switch {
-	case s.Nodes >= 10000:
+	if s.Nodes >= 1000 {
 		return 1
-	case s.Nodes >= 1000:
-		return 2
 	}
 	return 3
 }
@@ -68,9 +65,9 @@ func Catalogue() []Section {
 	for _, load := range loads {
 		response = append(response, loaded("heavy", 100, 10, load, Heavy), loaded("heavy", 1000, 100, load, Heavy), loaded("heavy", 10000, 100, load, Heavy))
 		homes = append(homes, loaded("heavy", 100, 1, load, Heavy), loaded("heavy", 100, 100, load, Heavy))
-		homes = append(homes, loaded("heavy", 1000, 1, load, Heavy), loaded("heavy", 1000, 10, load, Heavy), loaded("heavy", 1000, 1000, load, Heavy))
-		homes = append(homes, loaded("heavy", 10000, 10, load, Heavy), loaded("heavy", 10000, 1000, load, Heavy))
+		homes = append(homes, loaded("heavy", 1000, 1, load, Heavy), loaded("heavy", 1000, 10, load, Heavy))
 	}
+	homes = append(homes, loaded("heavy", 1000, 1000, 0.95, Heavy), loaded("heavy", 10000, 10, 0.95, Heavy), loaded("heavy", 10000, 1000, 0.95, Heavy))
 	for _, n := range []int{2, 4, 10, 32} {
 		for _, load := range loads {
 			s := loaded("heavy", n, max(1, n/4), load, Heavy)
@@ -105,7 +102,7 @@ func Catalogue() []Section {
 			}
 			s.Measure = 40 * time.Second
 			if n >= 1000 {
-				s.Measure = 25 * time.Second
+				s.Measure = 15 * time.Second
 			}
 			faults = append(faults, s)
 		}
@@ -113,12 +110,12 @@ func Catalogue() []Section {
 		s.Joins, s.Warm, s.Measure = n*3/4, 4*time.Second, 20*time.Second
 		faults = append(faults, s)
 	}
-	for _, f := range []struct{ nodes, homes, users int }{{10, 2, 2}, {100, 10, 10}, {100, 50, 10}, {100, 10, 2}, {1000, 100, 100}, {1000, 200, 20}} {
+	for _, f := range []struct{ nodes, homes, users int }{{10, 2, 2}, {100, 10, 10}, {100, 50, 10}, {100, 10, 2}, {1000, 100, 100}} {
 		s := Shape{
 			Name: fmt.Sprintf("builds-%d-%d-%d", f.nodes, f.homes, f.users), Nodes: f.nodes, Slots: 4, Homes: f.homes, Users: f.users,
 			Sizes: Even, Wide: 4 * f.nodes * 4 / f.homes,
 		}
-		s.Jobs = int(35 * s.capacity() / s.Sizes.mean.Seconds() / float64(f.homes))
+		s.Jobs = int(25 * s.capacity() / s.Sizes.mean.Seconds() / float64(f.homes))
 		fair = append(fair, s)
 	}
 	packed := loaded("memory", 100, 10, 0.6, Heavy.with(256<<20, 6<<30))

@@ -160,7 +160,7 @@ func (c *check) judge(r *Result) {
 	if !c.w.judged {
 		return
 	}
-	if most := c.w.shape.excused(); c.most > most && c.w.shape.Memory == 0 {
+	if most := c.w.shape.excused(); c.most > most && c.w.shape.Memory == 0 && c.w.shape.Slow == 0 {
 		c.say("a slot was idle and a job waited, both for %v, at most %v", c.most, most)
 	}
 	for i, jain := range r.Jain {
