@@ -22,7 +22,8 @@ const overtaken = 10 * time.Second
 // Work is conserved: no slot stays idle for longer than the network excuses while a home has a job that may run there. It is measured where a
 // job begins, exactly: the time for which that job has waited and some slot of the cluster has been free without a pause, both at once, is
 // idle time that the placement has lost. A node counts as free from the moment from which it has had fewer jobs than slots all the
-// time, a slot that is granted and unused is idle, and all live nodes count, whether this home has ever heard of them or not.
+// time, a slot that is granted and unused is idle, and all live nodes count, whether this home has ever heard of them or not. But a slow node does not where costs are known:
+// a job may rightly wait for a faster one.
 type check struct {
 	w        *world
 	problems []string
@@ -99,7 +100,7 @@ func (c *check) ends(j *job) {
 
 // idles says that a node has a free slot.
 func (c *check) idles(n *worker) {
-	if n.pos < 0 && !n.down {
+	if n.pos < 0 && !n.down && (n.speed >= 1 || !c.w.shape.Known) {
 		n.idle = c.w.now
 		heap.Push(&c.idle, n)
 	}
