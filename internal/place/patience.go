@@ -28,9 +28,11 @@ const believed = 50 * time.Millisecond
 // alike is by how much the speeds of two nodes may differ for them to be the same.
 const alike = 1.1
 
-// stale is how old what is known of the ends of jobs may be, in a set of many nodes even where others have started or ended: to look at all of them for
-// each job would cost more than it tells.
+// stale is how old what is known of the ends of jobs may be in a set of few nodes; in one of many more, and even where others have started or ended: to
+// look at all of them for each job would cost more than it tells.
 const stale = 5 * time.Millisecond
+
+func (s *set) stale() time.Duration { return stale * time.Duration(max(1, len(s.members)/few)) }
 
 // pace is how soon slots come free on the nodes of a set that are as fast as this, or faster.
 type pace struct {
@@ -96,7 +98,7 @@ func (h *Home) lame(s *set) bool {
 
 // foresee finds out how soon slots come free on the nodes of a set.
 func (h *Home) foresee(s *set, now time.Time) {
-	if s.foreseen == h.epoch && now.Sub(s.foresaw) < stale && (s.moves == h.moves || len(s.members) > few) {
+	if s.foreseen == h.epoch && now.Sub(s.foresaw) < s.stale() && (s.moves == h.moves || len(s.members) > few) {
 		return
 	}
 	s.foreseen, s.moves, s.foresaw = h.epoch, h.moves, now

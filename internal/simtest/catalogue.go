@@ -39,7 +39,7 @@ func few(s Shape) int {
 	if s.Nodes >= 1000 {
 		return 1
 	}
-	return 3
+	return 2
 }
 
 func one(Shape) int { return 1 }
@@ -51,7 +51,7 @@ func loaded(name string, nodes, homes int, load float64, sizes Sizes) Shape {
 	}
 	switch {
 	case nodes >= 10000:
-		s.Measure = 3 * time.Second
+		s.Warm, s.Measure = 1200*time.Millisecond, 1300*time.Millisecond
 	case nodes >= 1000:
 		s.Measure = 5 * time.Second
 	}

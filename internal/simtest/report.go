@@ -248,7 +248,7 @@ func (r *report) Runs() (n int) {
 
 func (r *report) Took() string { return r.took.Round(time.Second).String() }
 
-func (r *report) Processors() int { return runtime.GOMAXPROCS(0) }
+func (r *report) Processors() int { return runtime.NumCPU() }
 
 // write writes the report and its plots into a directory.
 func (r *report) write(dir string) error {
