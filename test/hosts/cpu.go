@@ -47,3 +47,35 @@ func (h *Host) DaemonCPU() (time.Duration, error) {
 	}
 	return time.Duration(t.Nano()), nil
 }
+
+// Throttled is for how long the host could have used more CPU time than its limit let it, so far.
+func (h *Host) Throttled() (time.Duration, error) {
+	s, ok := h.hosts.site.(*namespaces)
+	if !ok || s.groups.cpu == "" {
+		return 0, fmt.Errorf("cpu of %s: nothing limits it", h.Name)
+	}
+	b, err := os.ReadFile(filepath.Join(s.groups.cpu, s.groups.name, h.Name, "cpu.stat"))
+	if err != nil {
+		return 0, err
+	}
+	m := throttled.FindSubmatch(b)
+	if m == nil {
+		return 0, fmt.Errorf("cpu of %s: no throttled time in %q", h.Name, b)
+	}
+	n, err := strconv.ParseInt(string(m[2]), 10, 64)
+	if string(m[1]) == "usec" { // v2; v1 has nanoseconds
+		n *= 1000
+	}
+	return time.Duration(n), err
+}
+
+var throttled = regexp.MustCompile(`(?m)^throttled_(time|usec) (\d+)$`)
+
+// LimitCPU changes what the host may use of a CPU: a slow machine among others.
+func (h *Host) LimitCPU(cpus float64) error {
+	s, ok := h.hosts.site.(*namespaces)
+	if !ok || s.groups.cpu == "" {
+		return fmt.Errorf("limit cpu of %s: it has no control group that could", h.Name)
+	}
+	return s.groups.setLimit(h.Name, cpus)
+}

@@ -82,14 +82,18 @@ func (g *groups) add(host string) ([]string, error) {
 	if err := g.limitMemory(host); err != nil || g.limit == 0 {
 		return dirs, err
 	}
+	return dirs, g.setLimit(host, g.limit)
+}
+
+func (g *groups) setLimit(host string, cpus float64) error {
 	// Short periods keep the hosts even: with the usual 100 ms a host is silent for up to 75 ms at a time.
 	const period = 20000
-	quota := strconv.Itoa(int(g.limit * period))
+	quota := strconv.Itoa(int(cpus * period))
 	d := filepath.Join(g.cpu, g.name, host)
 	if isV2(g.cpu) {
-		return dirs, os.WriteFile(filepath.Join(d, "cpu.max"), []byte(quota+" "+strconv.Itoa(period)), 0)
+		return os.WriteFile(filepath.Join(d, "cpu.max"), []byte(quota+" "+strconv.Itoa(period)), 0)
 	}
-	return dirs, errors.Join(
+	return errors.Join(
 		os.WriteFile(filepath.Join(d, "cpu.cfs_period_us"), []byte(strconv.Itoa(period)), 0),
 		os.WriteFile(filepath.Join(d, "cpu.cfs_quota_us"), []byte(quota), 0))
 }

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"mexec/test/hosts"
+)
+
+// icecc is make with icecc in front of the compiler, a scheduler on a host that is not the home, where there is one, and the compiler's environment packed and sent beforehand.
+type icecc struct{}
+
+const iceccPort = "8765"
+
+func (icecc) socket(g *ground, h *hosts.Host) string {
+	return "ICECC_TEST_SOCKET=" + filepath.Join(g.dir, h.Name+".sock")
+}
+
+func (i icecc) up(ctx context.Context, g *ground) error {
+	first := g.hosts.All[min(1, g.n-1)]
+	if err := g.daemon(first, call{argv: []string{"icecc-scheduler", "-n", "bench", "-p", iceccPort}}); err != nil {
+		return err
+	}
+	if err := g.listens(ctx, first, iceccPort); err != nil {
+		return err
+	}
+	for _, h := range g.hosts.All {
+		dir := filepath.Join(g.dir, "icecc."+h.Name)
+		if err := errors.Join(os.MkdirAll(dir, 0o777), os.Chmod(dir, 0o777)); err != nil {
+			return err
+		}
+		err := g.daemon(h, call{argv: []string{"iceccd", "-n", "bench", "-s", first.Addr, "-m", fmt.Sprint(perHost), "-N", h.Name, "-b", dir}, env: []string{i.socket(g, h)}})
+		if err != nil {
+			return err
+		}
+	}
+	for _, h := range g.hosts.All {
+		if err := g.listens(ctx, h, "10245"); err != nil {
+			return err
+		}
+	}
+	return i.warm(ctx, g)
+}
+
+// warm compiles a file on each host, which brings the environment there.
+func (i icecc) warm(ctx context.Context, g *ground) error {
+	source := filepath.Join(g.dir, "warm.c")
+	if err := os.WriteFile(source, []byte("int main(void) { return 0; }\n"), 0o644); err != nil {
+		return err
+	}
+	for _, home := range g.hosts.All[:g.homes] {
+		for _, h := range g.hosts.All {
+			c := call{argv: []string{"icecc", "cc", "-c", "-o", filepath.Join(g.dir, "warm.o"), source}, env: []string{i.socket(g, home), "ICECC_PREFERRED_HOST=" + h.Name}}
+			if err := g.once(ctx, home, g.dir, c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (i icecc) call(g *ground, home *hosts.Host, p project) call {
+	return call{argv: append([]string{"make", fmt.Sprintf("-j%d", max(2, perHost*g.n/g.homes)), "CC=icecc " + p.cc}, p.args...), env: []string{i.socket(g, home)}}
+}
