@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -15,6 +16,9 @@ type distcc struct{ pump bool }
 
 func (distcc) up(ctx context.Context, g *ground) error {
 	for _, h := range g.hosts.All {
+		if err := os.MkdirAll(g.distccDir(h), 0o755); err != nil {
+			return err
+		}
 		err := g.daemon(h, call{argv: []string{"distccd", "--daemon", "--no-detach", "--listen", h.Addr, "--allow", "10.77.0.0/24", "--jobs", fmt.Sprint(perHost),
 			"--log-stderr", "--log-level", "error"}})
 		if err != nil {
@@ -47,8 +51,11 @@ func (d distcc) call(g *ground, home *hosts.Host, p project) call {
 	if d.pump {
 		argv = append([]string{"distcc-pump"}, argv...)
 	}
-	return call{argv: append(argv, p.args...), env: []string{"DISTCC_HOSTS=" + strings.Join(list, " "), "DISTCC_DIR=" + filepath.Join(g.dir, "distcc."+home.Name)}}
+	return call{argv: append(argv, p.args...), env: []string{"DISTCC_HOSTS=" + strings.Join(list, " "), "DISTCC_DIR=" + g.distccDir(home)}}
 }
+
+// distccDir is where the clients of a home keep their locks.
+func (g *ground) distccDir(home *hosts.Host) string { return filepath.Join(g.dir, "distcc."+home.Name) }
 
 // listens waits until something does at a port of a host.
 func (g *ground) listens(ctx context.Context, h *hosts.Host, port string) error {

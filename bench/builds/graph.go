@@ -25,16 +25,21 @@ type row struct {
 	nested     []int // tasks of those that are
 }
 
-func parseRecord(text string) (rows []*row, err error) {
+// parseRecord reads what record.c wrote, after a line of ours that says when make was started.
+func parseRecord(text string) (began float64, rows []*row, err error) {
+	first, text, _ := strings.Cut(text, "\n")
+	if began, err = strconv.ParseFloat(first, 64); err != nil {
+		return 0, nil, fmt.Errorf("record: %w", err)
+	}
 	for line := range strings.Lines(text) {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		if len(f) != 8 {
-			return nil, fmt.Errorf("record: %d fields in %q", len(f), line)
+			return 0, nil, fmt.Errorf("record: %d fields in %q", len(f), line)
 		}
 		r := &row{id: f[0], parent: f[1], make: f[2], dir: f[6], target: f[7]}
 		for i, to := range []*float64{&r.began, &r.ended, &r.cpu} {
 			if *to, err = strconv.ParseFloat(f[3+i], 64); err != nil {
-				return nil, fmt.Errorf("record: %w", err)
+				return 0, nil, fmt.Errorf("record: %w", err)
 			}
 		}
 		rows = append(rows, r)
@@ -58,7 +63,7 @@ func parseRecord(text string) (rows []*row, err error) {
 			above.cpu = max(0, above.cpu-cpu[r.id])
 		}
 	}
-	return rows, nil
+	return began, rows, nil
 }
 
 // database is what one make knows of its targets: make -p.
@@ -74,10 +79,10 @@ type rule struct {
 	after  []string
 }
 
-// parseDatabases reads what makes have printed, by their directories. Of several in one directory each knows what the others need not.
+// parseDatabases reads what makes have printed, by their directories. Each of several in one directory has looked for the rules of other targets.
 func parseDatabases(text string) map[string]*database {
 	all := map[string]*database{}
-	var d *database
+	var d, into *database
 	files := false
 	notTarget := false
 	lines := bufio.NewScanner(strings.NewReader(text))
@@ -89,14 +94,16 @@ func parseDatabases(text string) map[string]*database {
 			d, files = &database{rules: map[string][]rule{}}, false
 		case d == nil:
 		case strings.HasPrefix(line, "# Finished Make data base"):
-			d = nil
+			if into != nil {
+				into.merge(d)
+			}
+			d, into = nil, nil
 		case strings.HasPrefix(line, "CURDIR := "):
 			dir := strings.TrimPrefix(line, "CURDIR := ")
-			if known := all[dir]; known != nil {
-				known.merge(d)
-				d.rules = known.rules // what comes is both's
+			if all[dir] == nil {
+				all[dir] = &database{rules: map[string][]rule{}}
 			}
-			all[dir] = d
+			into = all[dir]
 		case strings.HasPrefix(line, "MAKEFILE_LIST := "):
 			d.makefiles = strings.Fields(strings.TrimPrefix(line, "MAKEFILE_LIST := "))
 		case strings.HasPrefix(line, ".DEFAULT_GOAL := "):
@@ -116,9 +123,15 @@ func parseDatabases(text string) map[string]*database {
 	return all
 }
 
+// merge adds what a later make knows. The rules of a double-colon target have an order, and it knows them all.
 func (d *database) merge(other *database) {
+	d.makefiles, d.goal = other.makefiles, other.goal
 	for name, rules := range other.rules {
-		d.rules[name] = append(d.rules[name], rules...)
+		if rules[0].double {
+			d.rules[name] = rules
+		} else {
+			d.rules[name] = append(d.rules[name], rules...)
+		}
 	}
 }
 
@@ -130,7 +143,11 @@ func (d *database) add(line string) {
 	rest, double := strings.CutPrefix(rest, ":")
 	r := rule{double: double}
 	for _, word := range strings.Fields(rest) {
-		if word != "|" {
+		switch word {
+		case "=", ":=", "::=", "+=", "?=", "!=": // a variable of the target
+			return
+		case "|": // what comes then may be newer, and is waited for all the same
+		default:
 			r.after = append(r.after, word)
 		}
 	}
@@ -152,6 +169,7 @@ type maker struct {
 	rules *database
 }
 
+// build makes the tasks; make was started at began.
 func (g *graph) build(began float64) {
 	makers := map[string]*maker{}
 	var order []*maker
@@ -184,7 +202,7 @@ func (g *graph) build(began float64) {
 			}
 		}
 	}
-	first := g.opening(order[0], began)
+	first, opening := g.opening(order[0], began)
 	for _, m := range order {
 		g.connect(m)
 		for _, r := range m.rows {
@@ -195,7 +213,7 @@ func (g *graph) build(began float64) {
 		}
 	}
 	for _, r := range g.rows {
-		if first >= 0 && !order[0].isMakefile(r.target) {
+		if !opening[r] {
 			g.after(r.start, first)
 		}
 	}
@@ -212,33 +230,28 @@ func (g *graph) after(task, before int) {
 	}
 }
 
-func (m *maker) isMakefile(target string) bool { return slices.Contains(m.rules.makefiles, target) }
-
-// opening is what make does before any recipe: it reads the makefiles, makes those that can be made, and reads them again. It returns the task that all others wait for.
-func (g *graph) opening(top *maker, began float64) int {
+// opening is what make does before any other recipe: it reads the makefiles, makes those that can be made, and reads them again. It returns the task that all others
+// wait for, and which rows are part of the opening. A makefile may be made once more later, as any target may that depends on one that is never there.
+func (g *graph) opening(top *maker, began float64) (first int, part map[*row]bool) {
 	read := g.task("make reads", top.rows[0].began-began)
-	again, last, next := -1, 0.0, math.Inf(1)
+	part = map[*row]bool{}
+	ended := 0.0
 	for _, r := range top.rows {
-		if top.isMakefile(r.target) {
-			g.after(r.start, read)
-			last = max(last, r.ended)
+		if !slices.Contains(top.rules.makefiles, r.target) || top.of[r.target][0] != r {
+			if len(part) == 0 {
+				return read, part
+			}
+			again := g.task("make reads again", max(0, r.began-ended))
+			for r := range part {
+				g.after(again, r.end)
+			}
+			return again, part
 		}
+		part[r] = true
+		ended = max(ended, r.ended)
+		g.after(r.start, read)
 	}
-	if last == 0 {
-		return read
-	}
-	for _, r := range top.rows {
-		if !top.isMakefile(r.target) {
-			next = min(next, r.began)
-		}
-	}
-	again = g.task("make reads again", max(0, next-last))
-	for _, r := range top.rows {
-		if top.isMakefile(r.target) {
-			g.after(again, r.end)
-		}
-	}
-	return again
+	return read, part
 }
 
 // connect says which rows of a make wait for which.
@@ -266,7 +279,11 @@ func (m *maker) closest(target string) map[string]bool {
 	found, seen := map[string]bool{}, map[string]bool{target: true}
 	var look func(name string)
 	look = func(name string) {
-		for _, r := range m.rules.rules[name] {
+		rules := m.rules.rules[name]
+		if name == target && len(rules) > 1 && rules[0].double {
+			return // whose recipe it is, only serialize can tell
+		}
+		for _, r := range rules {
 			for _, before := range r.after {
 				switch {
 				case seen[before]:
@@ -315,6 +332,7 @@ func (g *graph) serialize(m *maker) {
 		return
 	}
 	done := map[string]bool{}
+	own := m.of[goal]
 	last := -1 // the task that stands for the end of all before
 	for _, r := range rules {
 		var now []string
@@ -330,65 +348,25 @@ func (g *graph) serialize(m *maker) {
 		began := math.Inf(1)
 		for _, name := range now {
 			done[name] = true
-			if rows := m.of[name]; !m.isMakefile(name) {
-				began = min(began, rows[0].began)
-			}
+			rows := m.of[name]
+			began = min(began, rows[len(rows)-1].began)
 		}
-		for _, own := range m.of[goal] {
-			if last >= 0 && own.ended <= began {
-				g.after(own.start, last)
+		for len(own) > 0 && own[0].ended <= began {
+			if last >= 0 {
+				g.after(own[0].start, last)
 			}
-		}
-		gate := last
-		for _, own := range m.of[goal] {
-			if gate >= 0 && own.ended <= began {
-				for _, name := range now {
-					g.after(m.of[name][0].start, own.end)
-				}
-			}
+			last, own = own[0].end, own[1:]
 		}
 		end := g.task("rule of "+goal, 0)
 		for _, name := range now {
 			rows := m.of[name]
-			if last >= 0 && !m.isMakefile(name) {
-				g.after(rows[0].start, last)
+			if last >= 0 {
+				g.after(rows[len(rows)-1].start, last)
 			}
 			g.after(end, rows[len(rows)-1].end)
 		}
 		last = end
 	}
-}
-
-// compute fills in the limit of a ground.
-func (l *limit) compute(g *ground, recorded, databases string, began float64) error {
-	rows, err := parseRecord(recorded)
-	if err != nil {
-		return err
-	}
-	if len(rows) == 0 {
-		return fmt.Errorf("record: the build had no recipes")
-	}
-	for i, serial := range []bool{true, false} {
-		gr := &graph{rows: rows, databases: parseDatabases(databases), serial: serial}
-		gr.build(began)
-		if at := cycle(gr.tasks); at >= 0 {
-			return fmt.Errorf("graph: %s waits for itself", gr.tasks[at].Name)
-		}
-		tasks := repeated(gr.tasks, g.homes)
-		took := bound.Schedule(tasks, g.machines()).Seconds()
-		if i > 0 {
-			l.Free = took
-			continue
-		}
-		l.Bound, l.Tasks = took, len(rows)*g.homes
-		l.Work, l.Path = bound.Work(tasks).Seconds(), bound.Path(tasks).Seconds()
-		for _, t := range gr.tasks {
-			if strings.HasPrefix(t.Name, "make reads") {
-				l.Make += t.CPU.Seconds()
-			}
-		}
-	}
-	return nil
 }
 
 // repeated are the tasks of several builds that know nothing of each other.

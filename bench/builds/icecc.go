@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"mexec/test/hosts"
 )
@@ -16,7 +19,7 @@ type icecc struct{}
 const iceccPort = "8765"
 
 func (icecc) socket(g *ground, h *hosts.Host) string {
-	return "ICECC_TEST_SOCKET=" + filepath.Join(g.dir, h.Name+".sock")
+	return "ICECC_TEST_SOCKET=" + filepath.Join(g.dir, "icecc", h.Name+".sock")
 }
 
 func (i icecc) up(ctx context.Context, g *ground) error {
@@ -28,8 +31,8 @@ func (i icecc) up(ctx context.Context, g *ground) error {
 		return err
 	}
 	for _, h := range g.hosts.All {
-		dir := filepath.Join(g.dir, "icecc."+h.Name)
-		if err := errors.Join(os.MkdirAll(dir, 0o777), os.Chmod(dir, 0o777)); err != nil {
+		dir := filepath.Join(g.dir, "icecc", h.Name)
+		if err := theirs(dir); err != nil {
 			return err
 		}
 		err := g.daemon(h, call{argv: []string{"iceccd", "-n", "bench", "-s", first.Addr, "-m", fmt.Sprint(perHost), "-N", h.Name, "-b", dir}, env: []string{i.socket(g, h)}})
@@ -45,6 +48,17 @@ func (i icecc) up(ctx context.Context, g *ground) error {
 	return i.warm(ctx, g)
 }
 
+// theirs makes a directory that the daemon owns, which is another user once it runs.
+func theirs(dir string) error {
+	u, err := user.Lookup("icecc")
+	if err != nil {
+		return err
+	}
+	uid, _ := strconv.Atoi(u.Uid)
+	gid, _ := strconv.Atoi(u.Gid)
+	return errors.Join(os.MkdirAll(dir, 0o755), os.Chown(filepath.Dir(dir), uid, gid), os.Chown(dir, uid, gid))
+}
+
 // warm compiles a file on each host, which brings the environment there.
 func (i icecc) warm(ctx context.Context, g *ground) error {
 	source := filepath.Join(g.dir, "warm.c")
@@ -53,7 +67,8 @@ func (i icecc) warm(ctx context.Context, g *ground) error {
 	}
 	for _, home := range g.hosts.All[:g.homes] {
 		for _, h := range g.hosts.All {
-			c := call{argv: []string{"icecc", "cc", "-c", "-o", filepath.Join(g.dir, "warm.o"), source}, env: []string{i.socket(g, home), "ICECC_PREFERRED_HOST=" + h.Name}}
+			argv := append(append([]string{"icecc"}, strings.Fields(g.project.cc)...), "-c", "-o", filepath.Join(g.dir, "warm.o"), source)
+			c := call{argv: argv, env: []string{i.socket(g, home), "ICECC_PREFERRED_HOST=" + h.Name}}
 			if err := g.once(ctx, home, g.dir, c); err != nil {
 				return err
 			}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -242,41 +241,4 @@ func newSampler(all []*hosts.Host) *sampler {
 func (s *sampler) stop() []sample {
 	close(s.end)
 	return <-s.gone
-}
-
-// graphRun builds once on the whole with a SHELL that records each recipe, and once with -n for what make knows of the dependencies.
-func (g *ground) limit(ctx context.Context, y *yard) (limit, error) {
-	l := limit{Scenario: g.scenario(), Label: g.label, At: time.Now()}
-	home := g.whole.All[0]
-	work, err := y.fresh(ctx, "work")
-	if err != nil {
-		return l, err
-	}
-	file := y.path("record")
-	if err := os.RemoveAll(file); err != nil {
-		return l, err
-	}
-	c := call{argv: append([]string{"make", "-j4", "SHELL=" + filepath.Join(g.dir, "record"), ".SHELLFLAGS=$@ -c"}, g.project.args...), env: []string{"RECORD=" + file}}
-	began := monotonic()
-	if err := g.build(ctx, home, y, "work", "record", c); err != nil {
-		return l, err
-	}
-	if work, err = y.fresh(ctx, "work"); err != nil {
-		return l, err
-	}
-	// What -n prints is what make knows once it has looked for implicit rules. Nested makes are called in spite of it, and print theirs.
-	cmd := g.command(ctx, home, call{argv: append([]string{"make", "-npk"}, g.project.args...)})
-	cmd.Dir = work
-	database, err := cmd.Output()
-	if len(database) == 0 {
-		return l, fmt.Errorf("make -npk: %w", err)
-	}
-	if err := os.WriteFile(y.path("database"), database, 0o644); err != nil {
-		return l, err
-	}
-	recorded, err := os.ReadFile(file)
-	if err != nil {
-		return l, err
-	}
-	return l, l.compute(g, string(recorded), string(database), began)
 }
