@@ -9,7 +9,7 @@ import (
 )
 
 // mexec is mpmake with a mexecd on each host.
-type mexec struct{ trace string }
+type mexec struct{}
 
 func (*mexec) up(ctx context.Context, g *ground) error {
 	for _, h := range g.hosts.All {
@@ -22,7 +22,7 @@ func (*mexec) up(ctx context.Context, g *ground) error {
 	return g.hosts.WaitUp(ctx, g.n)
 }
 
-func (m *mexec) call(g *ground, _ *hosts.Host, p project) call {
+func (*mexec) call(g *ground, _ *hosts.Host, p project) call {
 	c := call{argv: []string{"mpmake"}}
 	if g.jobs > 0 {
 		c.argv = append(c.argv, fmt.Sprintf("-j%d", g.jobs))
