@@ -66,8 +66,10 @@ func newGround(ctx context.Context, o options, n int) (g *ground, err error) {
 	if err := g.stopMexec(); err != nil {
 		return nil, err
 	}
-	g.whole, err = hosts.Start(ctx, hosts.Config{N: 1, CPU: sum, Bare: true})
-	return g, err
+	if g.whole, err = hosts.Start(ctx, hosts.Config{N: 1, CPU: sum, Bare: true}); err != nil {
+		return nil, err
+	}
+	return g, errors.Join(g.hosts.WeighCPU(o.weight), g.whole.WeighCPU(o.weight))
 }
 
 func (g *ground) close() error {

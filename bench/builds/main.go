@@ -26,6 +26,7 @@ type options struct {
 	rounds  int
 	project project
 	cpu     float64 // of each host
+	weight  float64 // of the hosts against what else runs on the machine
 	quarter bool    // the last host has a quarter of that
 	homes   int     // hosts that build at once
 	slots   int     // of mexec's nodes
@@ -44,6 +45,7 @@ func main() {
 	name := flag.String("project", "git", "what is built: git, or lua for a quick look")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds, of which the median counts")
 	flag.Float64Var(&o.cpu, "cpu", 0.2, "CPUs of each host")
+	flag.Float64Var(&o.weight, "weight", 1, "weight of the hosts against a process of something else on the machine")
 	flag.BoolVar(&o.quarter, "quarter", false, "the last host has a quarter of that")
 	flag.IntVar(&o.homes, "homes", 1, "hosts that build at once, each a tree of its own")
 	flag.IntVar(&o.slots, "slots", 1, "slots of each node of mexec")

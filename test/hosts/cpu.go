@@ -79,3 +79,12 @@ func (h *Host) LimitCPU(cpus float64) error {
 	}
 	return s.groups.setLimit(h.Name, cpus)
 }
+
+// WeighCPU gives the set so many times the weight of one process against all else on the machine, so that a measurement sees the hosts' limits and not the machine's other work.
+func (hs *Hosts) WeighCPU(times float64) error {
+	s, ok := hs.site.(*namespaces)
+	if !ok {
+		return errors.New("weigh cpu: loopback hosts have no control group of their own")
+	}
+	return s.groups.weigh(times)
+}

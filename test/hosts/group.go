@@ -114,6 +114,18 @@ func (g *groups) limitMemory(host string) error {
 	return err
 }
 
+// weigh gives the set so many times the weight that it has by default against what else runs on the machine.
+func (g *groups) weigh(times float64) error {
+	if g.cpu == "" {
+		return errors.New("hosts: no control group has the cpu controller")
+	}
+	d := filepath.Join(g.cpu, g.name)
+	if isV2(g.cpu) {
+		return os.WriteFile(filepath.Join(d, "cpu.weight"), []byte(strconv.Itoa(int(min(10000, 100*times)))), 0)
+	}
+	return os.WriteFile(filepath.Join(d, "cpu.shares"), []byte(strconv.Itoa(int(1024*times))), 0)
+}
+
 func (g *groups) close() error {
 	var errs []error
 	for _, t := range g.trees {
