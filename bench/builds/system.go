@@ -52,7 +52,7 @@ func (smp) call(g *ground, _ *hosts.Host, p project) call {
 
 // environ is what every build has, whoever does it.
 func (g *ground) environ(h *hosts.Host) []string {
-	return []string{"PATH=" + h.Bin() + ":/usr/bin:/bin:/usr/sbin:/sbin", "HOME=" + g.dir, "XDG_CACHE_HOME=" + filepath.Join(g.dir, "cache"), "TMPDIR=/tmp", "LC_ALL=C",
+	return []string{"PATH=" + h.Bin() + ":/usr/bin:/bin:/usr/sbin:/sbin", "HOME=/nonexistent", "XDG_CACHE_HOME=" + filepath.Join(g.dir, "cache"), "TMPDIR=/tmp", "LC_ALL=C",
 		"SOURCE_DATE_EPOCH=1000000000", "GIT_CEILING_DIRECTORIES=/"}
 }
 
