@@ -52,7 +52,7 @@ func newGround(ctx context.Context, o options, n int) (g *ground, err error) {
 		g.speed = append(g.speed, speed)
 		sum += speed
 	}
-	if g.hosts, err = hosts.Start(ctx, hosts.Config{N: n, Slots: o.slots, CPU: o.cpu}); err != nil {
+	if g.hosts, err = hosts.Start(ctx, hosts.Config{N: n, Slots: o.slots, CPU: o.cpu, Bin: o.bin}); err != nil {
 		return nil, err
 	}
 	if !g.hosts.Isolated() {

@@ -29,6 +29,7 @@ type loss struct {
 
 	Waits   []float64      // how long commands waited for a slot: median, nine tenths, most, in milliseconds
 	Sleeps  []float64      // wall beyond what the CPU time takes at the host's speed, per command placed elsewhere: median, nine tenths, in milliseconds
+	Short   []float64      // wall of the commands placed elsewhere that took less than 5 ms of CPU: sending and waiting for the quotas, median, nine tenths, most
 	Slowest []string       // the commands that ended last
 	Nodes   map[string]int // commands by node
 }
@@ -49,7 +50,7 @@ func (g *ground) loss(trace string, samples []sample, b build) (*loss, error) {
 	}
 	l := &loss{Nodes: map[string]int{}}
 	home := g.hosts.All[0].Name
-	var waits, sleeps []float64
+	var waits, sleeps, short []float64
 	first, last := time.Hour, time.Duration(0)
 	speed := map[string]float64{}
 	for i, h := range g.hosts.All {
@@ -69,6 +70,9 @@ func (g *ground) loss(trace string, samples []sample, b build) (*loss, error) {
 		} else {
 			l.There += s.cpu
 			sleeps = append(sleeps, ms(s.to-s.from)-s.cpu/speed[s.node]*1000)
+			if s.cpu < 0.005 {
+				short = append(short, ms(s.to-s.from))
+			}
 		}
 	}
 	for i, used := range b.Used {
@@ -80,16 +84,16 @@ func (g *ground) loss(trace string, samples []sample, b build) (*loss, error) {
 		l.Offered += g.speed[i] * b.Elapsed
 	}
 	l.Workers -= l.There
-	l.Waits, l.Sleeps = quantiles(waits), quantiles(sleeps)
+	l.Waits, l.Sleeps, l.Short = quantiles(waits), quantiles(sleeps), quantiles(short)
 	l.unused(g, spans, samples, first, last)
 	slices.SortFunc(spans, func(a, b span) int { return int(b.to - a.to) })
 	for _, s := range spans[:min(12, len(spans))] {
-		l.Slowest = append(l.Slowest, fmt.Sprintf("%s %.2f-%.2f s, CPU %.2f s, %s, %s", s.node, s.from.Seconds(), s.to.Seconds(), s.cpu, short(s.command), s.why))
+		l.Slowest = append(l.Slowest, fmt.Sprintf("%s %.2f-%.2f s, CPU %.2f s, %s, %s", s.node, s.from.Seconds(), s.to.Seconds(), s.cpu, brief(s.command), s.why))
 	}
 	return l, nil
 }
 
-func short(command string) string {
+func brief(command string) string {
 	if f := strings.Fields(command); len(f) > 3 {
 		for i, w := range f {
 			if w == "-o" && i+1 < len(f) {

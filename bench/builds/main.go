@@ -31,6 +31,7 @@ type options struct {
 	homes   int     // hosts that build at once
 	slots   int     // of mexec's nodes
 	jobs    int     // -j of mpmake, 0: none
+	bin     string  // where mexec's programs are
 	again   bool    // record the graph anew
 	label   string  // what is tried
 	out     string
@@ -50,6 +51,7 @@ func main() {
 	flag.IntVar(&o.homes, "homes", 1, "hosts that build at once, each a tree of its own")
 	flag.IntVar(&o.slots, "slots", 1, "slots of each node of mexec")
 	flag.IntVar(&o.jobs, "j", 0, "-j of mpmake; 0: none, the room decides")
+	flag.StringVar(&o.bin, "bin", "", "where mexec's programs are; empty: bin of this module")
 	flag.BoolVar(&o.again, "record", false, "record the graph of the recipes anew, though there is one")
 	flag.StringVar(&o.label, "label", "", "a word that keeps runs of a trial apart from the others")
 	flag.StringVar(&o.out, "o", "docs/BUILDS.md", "the page")

@@ -182,6 +182,9 @@ func losses(builds []build) string {
 		if len(l.Sleeps) > 0 {
 			p("A command elsewhere took longer than its CPU time at that host's speed by %.0f ms in the median, by %.0f ms for nine tenths. ", l.Sleeps[0], l.Sleeps[1])
 		}
+		if len(l.Short) > 0 {
+			p("Commands of less than 5 ms of CPU took %.0f ms there in the median, %.0f ms for nine tenths. ", l.Short[0], l.Short[1])
+		}
 		p("Hosts had used up their quota for %s s (both CPUs count).\n\n", list(b.Throttled))
 		p("The last to end:\n\n")
 		for _, line := range l.Slowest {
