@@ -7,6 +7,7 @@
 # make projects build real projects over four hosts, and compare: the table, docs/PROJECTS.md (as root; half an hour)
 # make sim      simulate placement on 2 to 10,000 nodes and write docs/placement again
 # make bench    print the figures of docs/BENCH.md again
+# make builds   git on 8 hosts beside ssh, distcc, pump, icecc and one machine with all the CPUs: docs/BUILDS.md (as root; an hour, on a quiet machine)
 # make install  DESTDIR= PREFIX=/usr
 
 PREFIX  := /usr
@@ -48,6 +49,11 @@ bench: all
 
 sim:
 	go run -buildvcs=false ./cmd/mexecsim -write docs/placement
+
+builds: all
+	go run -buildvcs=false ./bench/builds -hosts 8
+	go run -buildvcs=false ./bench/builds -hosts 8 -quarter -systems smp,mexec,ssh
+	go run -buildvcs=false ./bench/builds -hosts 8 -homes 8 -project lua -systems smp,mexec,ssh
 
 lint:
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
@@ -93,4 +99,4 @@ clean:
 	$(MAKE) -C libmexec clean
 	rm -rf bin tmp
 
-.PHONY: all test conformance suite stress projects demo bench sim lint install proto deps clean
+.PHONY: all test conformance suite stress projects demo bench builds sim lint install proto deps clean

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"mexec/test/hosts"
 )
@@ -69,8 +70,11 @@ func (i icecc) warm(ctx context.Context, g *ground) error {
 		for _, h := range g.hosts.All {
 			argv := append(append([]string{"icecc"}, strings.Fields(g.project.cc)...), "-c", "-o", filepath.Join(g.dir, "warm.o"), source)
 			c := call{argv: argv, env: []string{i.socket(g, home), "ICECC_PREFERRED_HOST=" + h.Name}}
-			if err := g.once(ctx, home, g.dir, c); err != nil {
-				return err
+			// Now and then a client of icecc waits for an answer that never comes; the next one does not.
+			if err := g.soon(ctx, home, c); err != nil {
+				if err := g.soon(ctx, home, c); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -79,4 +83,10 @@ func (i icecc) warm(ctx context.Context, g *ground) error {
 
 func (i icecc) call(g *ground, home *hosts.Host, p project) call {
 	return call{argv: append([]string{"make", fmt.Sprintf("-j%d", max(2, perHost*g.n/g.homes)), "CC=icecc " + p.cc}, p.args...), env: []string{i.socket(g, home)}}
+}
+
+func (g *ground) soon(ctx context.Context, home *hosts.Host, c call) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return g.once(ctx, home, g.dir, c)
 }

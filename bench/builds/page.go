@@ -29,7 +29,7 @@ func writePage(name string) error {
 	if err != nil {
 		return err
 	}
-	page := strings.NewReplacer("$MACHINE", machine(), "$TABLES", tables(builds, limits), "$COMMANDS", commands(builds), "$LOSSES", losses(builds), "$TRIALS", trials(builds, limits)).Replace(pageText)
+	page := strings.NewReplacer("$MACHINE", machine(), "$TABLES", tables(builds, limits), "$COMMANDS", commands(builds), "$LOSSES", losses(builds, limits), "$TRIALS", trials(builds, limits)).Replace(pageText)
 	return os.WriteFile(name, []byte(page), 0o644)
 }
 
@@ -154,7 +154,7 @@ func commands(builds []build) string {
 	return s.String()
 }
 
-func losses(builds []build) string {
+func losses(builds []build, limits []limit) string {
 	var s strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&s, format, args...) }
 	order, all := scenarios(builds)
@@ -178,6 +178,11 @@ func losses(builds []build) string {
 		line("unused: no command there, and none waits", l.Nothing)
 		line("unused: no command there, and some wait", l.Waiting)
 		line("unused although a command is there", l.Within)
+		if lim := boundOf(limits, scenario); lim.Work > 0 {
+			scaled := lim.Bound * (l.Here + l.There + l.Kept) / (lim.Work - lim.Make*float64(len(b.Each)))
+			p("\nThe commands took %.1f CPU s in this build and %.1f in the recorded one; for as many as in this the bound is %.1f s, and the build took %.2f times as long.\n",
+				l.Here+l.There+l.Kept, lim.Work, scaled, b.Elapsed/scaled)
+		}
 		p("\n%d commands: %s. Waits for a slot: median %.0f ms, nine tenths %.0f ms, most %.0f ms. ", l.Commands, byNode(l.Nodes), l.Waits[0], l.Waits[1], l.Waits[2])
 		if len(l.Sleeps) > 0 {
 			p("A command elsewhere took longer than its CPU time at that host's speed by %.0f ms in the median, by %.0f ms for nine tenths. ", l.Sleeps[0], l.Sleeps[1])
