@@ -17,7 +17,8 @@ type loss struct {
 	There    float64 // and elsewhere
 	Kept     float64 // of what stayed with make, without a slot
 	Home     float64 // what the home used beyond its jobs and its daemon: make, the stubs, mpmake
-	Workers  float64 // what the others used beyond their jobs: daemons, stages, and what the account of a job does not see
+	Daemons  float64 // of mexecd, elsewhere
+	Workers  float64 // what the others used beyond their jobs and daemons: stages, and what the account of a job does not see
 
 	Offered float64 // CPU seconds that all quotas allowed, from beginning to end
 	Unused  float64 // of these
@@ -77,9 +78,10 @@ func (g *ground) loss(trace string, samples []sample, b build) (*loss, error) {
 	}
 	for i, used := range b.Used {
 		if i == 0 {
-			l.Home = used - b.Daemon - l.Here - l.Kept
+			l.Home = used - b.Daemons[i] - l.Here - l.Kept
 		} else {
-			l.Workers += used
+			l.Daemons += b.Daemons[i]
+			l.Workers += used - b.Daemons[i]
 		}
 		l.Offered += g.speed[i] * b.Elapsed
 	}

@@ -140,8 +140,8 @@ type account struct {
 	at        time.Time
 	used      []time.Duration // by each host
 	throttled []time.Duration
-	daemon    time.Duration // mexec's, of the first host
-	machine   time.Duration // by all that runs on this machine
+	daemon    []time.Duration // mexec's
+	machine   time.Duration   // by all that runs on this machine
 }
 
 func (g *ground) account(all []*hosts.Host) (a account, err error) {
@@ -153,10 +153,12 @@ func (g *ground) account(all []*hosts.Host) (a account, err error) {
 			return a, err
 		}
 		a.used, a.throttled = append(a.used, used), append(a.throttled, throttled)
-	}
-	if all[0].Daemon() != 0 {
-		if a.daemon, err = all[0].DaemonCPU(); err != nil {
-			return a, err
+		if h.Daemon() != 0 {
+			daemon, err := h.DaemonCPU()
+			if err != nil {
+				return a, err
+			}
+			a.daemon = append(a.daemon, daemon)
 		}
 	}
 	a.machine, err = machineCPU()
@@ -194,7 +196,9 @@ func (b *build) account(before, after account) {
 		b.CPU += used
 		b.Throttled = append(b.Throttled, (after.throttled[i] - before.throttled[i]).Seconds())
 	}
-	b.Daemon = (after.daemon - before.daemon).Seconds()
+	for i := range after.daemon {
+		b.Daemons = append(b.Daemons, (after.daemon[i] - before.daemon[i]).Seconds())
+	}
 	b.Others = max(0, (after.machine-before.machine).Seconds()-b.CPU)
 }
 

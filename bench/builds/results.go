@@ -23,7 +23,7 @@ type build struct {
 	CPU       float64   // of all hosts
 	Used      []float64 // of each host
 	Throttled []float64 // for how long each host's quota was used up while it had more to do; each CPU of the machine counts
-	Daemon    float64   // of mexec, on the first host
+	Daemons   []float64 // CPU of mexecd, on each host
 	Others    float64   // CPU that others used on this machine in the meantime
 	Same, Of  int       // objects, archives and executables that are the same as those of smp
 	Loss      *loss     `json:",omitempty"`
