@@ -42,7 +42,7 @@ func main() {
 	defer stop()
 	var o options
 	counts := flag.String("hosts", "1,2,4,8", "numbers of hosts")
-	names := flag.String("systems", "smp,mexec,ssh,distcc,pump,icecc", "who takes part, in this order")
+	names := flag.String("systems", "smp,mexec,ssh,sshc,distcc,pump,icecc", "who takes part, in this order")
 	name := flag.String("project", "git", "what is built: git, or lua for a quick look")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds, of which the median counts")
 	flag.Float64Var(&o.cpu, "cpu", 0.2, "CPUs of each host")

@@ -14,7 +14,8 @@ import (
 var names = []struct{ key, text string }{
 	{"smp", "make on one host with all the CPUs"},
 	{"mexec", "mpmake"},
-	{"ssh", "make, each recipe over ssh"},
+	{"ssh", "make, each recipe over ssh by a script"},
+	{"sshc", "make, each recipe over ssh by a program in C"},
 	{"distcc", "make, distcc"},
 	{"pump", "make, distcc-pump"},
 	{"icecc", "make, icecc"},

@@ -12,13 +12,13 @@ import (
 	"mexec/test/hosts"
 )
 
-// ssh is make with a SHELL that sends each recipe to the least busy host: sshshell.c.
-type ssh struct{}
+// ssh is make with a SHELL that sends each recipe to the least busy host: a script, or the same in C, which costs the home a fraction.
+type ssh struct{ compiled bool }
 
 // perHost is how many recipes or compilations at once a host is given by those that don't find out for themselves: one computes, another is on its way.
 const perHost = 2
 
-func (*ssh) up(ctx context.Context, g *ground) error {
+func (ssh) up(ctx context.Context, g *ground) error {
 	if err := sshKeys(ctx, g.dir); err != nil {
 		return err
 	}
@@ -98,15 +98,19 @@ func (g *ground) sshMasters(ctx context.Context, home *hosts.Host) error {
 	return errors.Join(errs...)
 }
 
-func (*ssh) call(g *ground, home *hosts.Host, p project) call {
+func (s ssh) call(g *ground, home *hosts.Host, p project) call {
 	names := []string{home.Name}
 	for _, h := range g.hosts.All {
 		if h != home {
 			names = append(names, h.Name)
 		}
 	}
+	shell := "sshshell.sh"
+	if s.compiled {
+		shell = "sshshell"
+	}
 	return call{
-		argv: append([]string{"make", fmt.Sprintf("-j%d", max(2, perHost*g.n/g.homes)), "SHELL=" + filepath.Join(g.dir, "sshshell")}, p.args...),
+		argv: append([]string{"make", fmt.Sprintf("-j%d", max(2, perHost*g.n/g.homes)), "SHELL=" + filepath.Join(g.dir, shell)}, p.args...),
 		env: []string{"SSHSHELL_HOSTS=" + strings.Join(names, " "), fmt.Sprintf("SSHSHELL_SLOTS=%d", perHost), "SSHSHELL_DIR=" + g.dir,
 			"SSHSHELL_CONFIG=" + g.sshConfig(home)},
 	}

@@ -35,7 +35,8 @@ func (c call) String() string { return strings.Join(append(c.env, c.argv...), " 
 var contestants = map[string]func() system{
 	"smp":    func() system { return smp{} },
 	"mexec":  func() system { return &mexec{} },
-	"ssh":    func() system { return &ssh{} },
+	"ssh":    func() system { return ssh{} },
+	"sshc":   func() system { return ssh{compiled: true} },
 	"distcc": func() system { return distcc{} },
 	"pump":   func() system { return distcc{pump: true} },
 	"icecc":  func() system { return icecc{} },
