@@ -192,7 +192,7 @@ func losses(builds []build, limits []limit) string {
 		if len(l.Short) > 0 {
 			p("Commands of less than 5 ms of CPU took %.0f ms there in the median, %.0f ms for nine tenths. ", l.Short[0], l.Short[1])
 		}
-		p("Hosts had used up their quota for %s s (both CPUs count).\n\n", list(b.Throttled))
+		p("Hosts had used up their quota, and had more to do, for %s s (node 1 first; each CPU of the machine counts).\n\n", list(b.Throttled))
 		p("The last to end:\n\n")
 		for _, line := range l.Slowest {
 			p("- %s\n", line)

@@ -103,5 +103,5 @@ func median(bs []build, of func(build) float64) float64 {
 		all = append(all, of(b))
 	}
 	slices.Sort(all)
-	return all[len(all)/2]
+	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
 }

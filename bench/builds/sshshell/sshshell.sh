@@ -1,6 +1,6 @@
 #!/bin/sh
 # The same as sshshell.c in the way that people write it: a script. A lock is a file that only one can make, which needs no program; what the environment holds, the
-# line among it, the shell quotes itself.
+# line among it, the shell quotes itself. (true and not a colon: a shell exits where a special built-in cannot be redirected.)
 case " $*" in *[\ /\;\(]make\ * | *[\ /\;\(]make) stays=y ;; esac
 if [ "$stays" = y ] || [ "${MAKELEVEL:-0}" = "${SSHSHELL_LEVEL:-0}" ]; then
 	SSHSHELL_LEVEL=${MAKELEVEL:-0} exec /bin/sh "$@"
@@ -11,7 +11,7 @@ while :; do
 	while [ $s -lt "$SSHSHELL_SLOTS" ]; do
 		for host in $SSHSHELL_HOSTS; do
 			lock=$SSHSHELL_DIR/script.$host.$s
-			if { : >"$lock"; } 2>/dev/null; then break 3; fi
+			if { true >"$lock"; } 2>/dev/null; then break 3; fi
 		done
 		s=$((s + 1))
 	done
