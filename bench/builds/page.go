@@ -38,7 +38,7 @@ func writePage(name string) error {
 func scenarios(builds []build) (order []string, of map[string][]build) {
 	of = map[string][]build{}
 	for _, b := range builds {
-		if b.Label != "" || strings.HasPrefix(b.Scenario, "lua") {
+		if b.Label != "" || strings.HasPrefix(b.Scenario, "lua") && len(b.Each) == 1 { // lua alone is for a quick look
 			continue
 		}
 		if of[b.Scenario] == nil {
