@@ -292,20 +292,22 @@ func (d *Daemon) accept() {
 	}
 }
 
-// tick gives both halves of placement their time, and who watches a build the news of the cluster.
+// tick gives both halves of placement their time, and who watches a build the news of the cluster. While nobody has anything to run it comes once a second:
+// an idle daemon is to take as little of its machine as can be.
 func (d *Daemon) tick() {
-	t := time.NewTicker(100 * time.Millisecond)
+	t := time.NewTimer(0)
 	defer t.Stop()
 	defer d.placer.rest()
 	for {
 		select {
 		case <-t.C:
-			d.placer.tick()
-			d.endStragglers()
-			d.announce()
+		case <-d.placer.stir:
 		case <-d.ctx.Done():
 			return
 		}
+		t.Reset(d.placer.tick())
+		d.endStragglers()
+		d.announce()
 	}
 }
 

@@ -148,6 +148,7 @@ func (p *placer) watch(w *watcher, nodes []mexec.Node) {
 	defer p.mu.Unlock()
 	p.book.Watch(w.build)
 	p.watchers = append(p.watchers, w)
+	p.stirLocked()
 	p.clusterLocked(w, nodes, p.now())
 	for _, c := range p.book.UnderWay(w.build) {
 		w.hear(c)

@@ -32,10 +32,12 @@ type placer struct {
 	watchers []*watcher // feed.go
 	alarm    *time.Timer
 	rings    time.Time // when it does; zero: it does not
-	quiet    bool      // it never will again
-	draining bool      // other homes get nothing
-	leaves   int       // what the owner of this node leaves to them; -1: all
-	leavesBy string    // why that is not all
+	calm     bool      // the next tick is far
+	stir     chan struct{}
+	quiet    bool   // it never will again
+	draining bool   // other homes get nothing
+	leaves   int    // what the owner of this node leaves to them; -1: all
+	leavesBy string // why that is not all
 }
 
 func newPlacer(self mexec.Node, now func() time.Time) *placer {
@@ -45,6 +47,7 @@ func newPlacer(self mexec.Node, now func() time.Time) *placer {
 		addrs: map[mexec.NodeID]string{}, sessions: map[mexec.NodeID]*link.Session{},
 		placed: map[mexec.JobID]chan place.Start{},
 		leaves: -1,
+		stir:   make(chan struct{}, 1),
 	}
 	p.slots.Host(self.Name)
 	return p
@@ -59,6 +62,7 @@ func (p *placer) with(f func(now time.Time)) {
 	f(now)
 	p.settleLocked(now)
 	p.alarmLocked(now)
+	p.stirLocked()
 	if p.watchers != nil {
 		p.publishLocked()
 	}
@@ -445,12 +449,32 @@ func (p *placer) down(node mexec.NodeID, until time.Time, why string) {
 	p.with(func(now time.Time) { p.home.Down(node, until, why, now) })
 }
 
-func (p *placer) tick() {
+// tick says when the next one is due, if stir is not sent to before.
+func (p *placer) tick() time.Duration {
 	p.with(func(now time.Time) {
 		p.slots.Tick(now)
 		p.home.Tick(now)
 	})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.calm = p.calmLocked(); p.calm {
+		return time.Second
+	}
+	return 100 * time.Millisecond
 }
+
+// stirLocked has the next tick come soon where it no longer may be far.
+func (p *placer) stirLocked() {
+	if p.calm && !p.calmLocked() {
+		p.calm = false
+		select {
+		case p.stir <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (p *placer) calmLocked() bool { return p.home.Calm() && p.slots.Calm() && p.watchers == nil }
 
 // mayUse says how much memory the jobs on this node may have in all, how much of it there is now, and whether one may start that needs more.
 func (p *placer) mayUse(budget, present int64, lone bool) {

@@ -107,6 +107,9 @@ func ancestors(m mount, group string) []string {
 func parseMounts(text string) []mount {
 	var all []mount
 	for line := range strings.Lines(text) {
+		if !strings.Contains(line, " - cgroup") { // a machine may have thousands of others, and this is read a few times a second
+			continue
+		}
 		before, after, ok := strings.Cut(strings.TrimSpace(line), " - ")
 		f, s := strings.Fields(before), strings.Fields(after)
 		if !ok || len(f) < 6 || len(s) < 3 {

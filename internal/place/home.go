@@ -317,6 +317,9 @@ func (h *Home) Tick(now time.Time) {
 	h.settle(now)
 }
 
+// Calm says that nothing waits, runs or is held: until something comes, Tick has little to do and may come once a second.
+func (h *Home) Calm() bool { return h.waiting == 0 && len(h.active) == 0 }
+
 // settle is the one place where jobs meet grants: it keeps jobs that no node may have here, starts what can be started, and
 // asks for slots for the rest.
 func (h *Home) settle(now time.Time) {
