@@ -128,6 +128,9 @@ func near(got, want time.Duration) bool {
 	return got >= want-time.Millisecond && got <= want+50*time.Millisecond
 }
 
+// helpers is what the processes of the daemon that mpmake brings along may use: they are our children too, and no part of the build.
+const helpers = 5 * time.Millisecond
+
 func burnt(t *testing.T, name string) time.Duration {
 	t.Helper()
 	b, err := os.ReadFile(name)
@@ -189,7 +192,7 @@ nested: ; : a shell; (: and its copy; $(MAKE) -s -f sub); :
 	if u := h.end(t, h.find(t, mexec.Kept, "and its copy").PID).Usage; u.User+u.System > 60*time.Millisecond {
 		t.Errorf("the nested make has used %+v itself", u)
 	}
-	if sum := h.sum(); sum < all-time.Millisecond || sum > all+time.Millisecond {
+	if sum := h.sum(); sum < all-helpers || sum > all+time.Millisecond {
 		t.Errorf("all have used %v, and %v was told", all, sum)
 	}
 	for _, e := range h {
@@ -219,7 +222,7 @@ func TestOfAToolsCopiesEachIsToldOnce(t *testing.T) {
 			t.Errorf("%s has used %+v, not %v", name, u, want)
 		}
 	}
-	if sum := h.sum(); sum < all-time.Millisecond || sum > all+time.Millisecond {
+	if sum := h.sum(); sum < all-helpers || sum > all+time.Millisecond {
 		t.Errorf("all have used %v, and %v was told", all, sum)
 	}
 }

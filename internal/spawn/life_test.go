@@ -138,6 +138,39 @@ func TestOpenEndsWhatAnEarlierDaemonLeft(t *testing.T) {
 	}
 }
 
+// Where the groups are gone (another daemon of the same name has cleared them away) a stage can't enter its own, and is no job.
+func TestAStageThatCanNotEnterItsGroupEnds(t *testing.T) {
+	s := open(t, Config{noV2: true})
+	defer s.Close()
+	if s.pool == nil {
+		t.Skip("no groups here")
+	}
+	g, err := s.pool.get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.born {
+		t.Skip("stages are born in their groups here")
+	}
+	os.Remove(g.path)
+	s.pool.mu.Lock()
+	s.pool.idle = append(s.pool.idle, g)
+	s.pool.mu.Unlock()
+	over := make(chan error, 1)
+	go func() {
+		_, err := s.fork()
+		over <- err
+	}()
+	select {
+	case err := <-over:
+		if err == nil {
+			t.Error("it entered a group that is gone")
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it is waited for, and nobody ends it")
+	}
+}
+
 // The same tests again as a user who is nobody.
 func TestUnprivileged(t *testing.T) {
 	if os.Getuid() != 0 {

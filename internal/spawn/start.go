@@ -134,6 +134,7 @@ func (s *Spawner) fork() (p *Process, err error) {
 	p.channel = os.NewFile(uintptr(pair[0]), "stage")
 	if p.group != nil && !p.group.born {
 		if err := p.group.enter(p.pid); err != nil {
+			unix.Kill(p.pid, unix.SIGKILL) // what ends a group does not reach one that is outside; nobody has waited for it, so the number is its own
 			p.Kill()
 			p.end()
 			return nil, err
