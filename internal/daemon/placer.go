@@ -68,37 +68,6 @@ func (p *placer) with(f func(now time.Time)) {
 	}
 }
 
-// alarmLocked has home look again when it wants to: between two ticks a job would wait for what nobody has.
-func (p *placer) alarmLocked(now time.Time) {
-	due := p.home.Due()
-	if due.IsZero() || p.quiet || !p.rings.IsZero() && !due.Before(p.rings) {
-		return
-	}
-	p.rings = due
-	if p.alarm == nil {
-		p.alarm = time.AfterFunc(due.Sub(now), p.retry)
-	} else {
-		p.alarm.Reset(due.Sub(now))
-	}
-}
-
-func (p *placer) retry() {
-	p.with(func(now time.Time) {
-		p.rings = time.Time{}
-		p.home.Retry(now)
-	})
-}
-
-// rest has no alarm ring any more.
-func (p *placer) rest() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.alarm != nil {
-		p.alarm.Stop()
-	}
-	p.quiet = true
-}
-
 func (p *placer) settleLocked(now time.Time) {
 	for {
 		todo := p.home.Take()
@@ -448,33 +417,6 @@ func (p *placer) recalledBy(node mexec.NodeID, ids []place.Grant) {
 func (p *placer) down(node mexec.NodeID, until time.Time, why string) {
 	p.with(func(now time.Time) { p.home.Down(node, until, why, now) })
 }
-
-// tick says when the next one is due, if stir is not sent to before.
-func (p *placer) tick() time.Duration {
-	p.with(func(now time.Time) {
-		p.slots.Tick(now)
-		p.home.Tick(now)
-	})
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.calm = p.calmLocked(); p.calm {
-		return time.Second
-	}
-	return 100 * time.Millisecond
-}
-
-// stirLocked has the next tick come soon where it no longer may be far.
-func (p *placer) stirLocked() {
-	if p.calm && !p.calmLocked() {
-		p.calm = false
-		select {
-		case p.stir <- struct{}{}:
-		default:
-		}
-	}
-}
-
-func (p *placer) calmLocked() bool { return p.home.Calm() && p.slots.Calm() && p.watchers == nil }
 
 // mayUse says how much memory the jobs on this node may have in all, how much of it there is now, and whether one may start that needs more.
 func (p *placer) mayUse(budget, present int64, lone bool) {
