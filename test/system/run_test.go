@@ -383,7 +383,7 @@ func TestTheDaemonShowsWhatItRunsAndTheClusterWhoIsThere(t *testing.T) {
 		return rows
 	}
 	rows := table()
-	if got := strings.Join(rows["NAME"], " "); got != "NO NAME ADDRESS STATE SLOTS BUSY LOAD CLOCK VERSION WHY" {
+	if got := strings.Join(rows["NAME"], " "); got != "NO NAME ADDRESS STATE SLOTS BUSY LOAD FREE CLOCK VERSION WHY" {
 		t.Error(got)
 	}
 	want := map[string]string{"node1": "1 node1 10.77.0.1:7733 self 4", "node2": "2 node2 10.77.0.2:7733 up 4", "node3": "3 node3 10.77.0.3:7733 up 4"}
@@ -392,11 +392,11 @@ func TestTheDaemonShowsWhatItRunsAndTheClusterWhoIsThere(t *testing.T) {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
-	eventually(t, "the clock of node2 is measured", func() bool { return strings.HasSuffix(table()["node2"][7], "ms") })
+	eventually(t, "the clock of node2 is measured", func() bool { return strings.HasSuffix(table()["node2"][8], "ms") })
 
 	killDaemon(t, node3)
 	eventually(t, "node3 is down", func() bool { return table()["node3"][3] == "down" })
-	if row := strings.Join(table()["node3"], " "); len(strings.Fields(row)) < 10 {
+	if row := strings.Join(table()["node3"], " "); len(strings.Fields(row)) < 11 {
 		t.Errorf("down without a reason: %q", row)
 	}
 	if err := node3.StartDaemon(); err != nil {
