@@ -64,16 +64,15 @@ func TestProjectsBuildOverTheNodesAsTheyDoHere(t *testing.T) {
 		})
 		lines = append(lines, l)
 	}
-	for _, w := range wholes(lines) {
-		t.Logf("%s: %.0f %% of the CPU time of both in commands that we placed", w.name, 100*w.share())
-		if w.share() < placedMin && 2*w.first < w.all { // a configure is a shell before all, and stays a shell where there is little to make
-
-			t.Errorf("%s, configure and make together: %.0f %% of the CPU time in commands that we placed", w.name, 100*w.share())
-		}
-	}
 	if *write && !t.Failed() {
 		if err := os.WriteFile("../../docs/PROJECTS.md", []byte(page(lines)), 0o644); err != nil {
 			t.Fatal(err)
+		}
+	}
+	for _, w := range wholes(lines) { // behind the page, which is to say it too
+		t.Logf("%s: %.0f %% of the CPU time of both in commands that we placed", w.name, 100*w.share())
+		if w.share() < placedMin {
+			t.Errorf("%s, configure and make together: %.0f %% of the CPU time in commands that we placed", w.name, 100*w.share())
 		}
 	}
 }
