@@ -110,7 +110,7 @@ func Catalogue() []Section {
 		s.Joins, s.Warm, s.Measure = n*3/4, 4*time.Second, 20*time.Second
 		faults = append(faults, s)
 	}
-	for _, f := range []struct{ nodes, homes, users int }{{10, 2, 2}, {100, 10, 10}, {100, 50, 10}, {100, 10, 2}, {1000, 100, 100}} {
+	for _, f := range []struct{ nodes, homes, users int }{{10, 2, 2}, {100, 10, 10}, {100, 50, 10}, {100, 10, 2}, {1000, 100, 100}, {1000, 200, 20}} {
 		s := Shape{
 			Name: fmt.Sprintf("builds-%d-%d-%d", f.nodes, f.homes, f.users), Nodes: f.nodes, Slots: 4, Homes: f.homes, Users: f.users,
 			Sizes: Even, Wide: 4 * f.nodes * 4 / f.homes,
