@@ -2,10 +2,11 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"runtime"
 	"strings"
 	"time"
+
+	"mexec/bench/machine"
 )
 
 // report is all that was measured; the first result of a race is the plain way that the others are compared with.
@@ -19,7 +20,7 @@ func (r *report) markdown(o options) string {
 	var b strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
 	p("# What mexec costs\n\n")
-	p("`make bench` made this file. Read the ratios: absolute times belong to the machine, here %s. Two test hosts, that is two\n", machine())
+	p("`make bench` made this file. Read the ratios: absolute times belong to the machine, here %s, %s. Two test hosts, that is two\n", machine.String(), runtime.Version())
 	p("network namespaces with a mexecd each, share all its cores. Medians of %d rounds in which the contestants take turns.\n", o.rounds)
 
 	p("\n## One command after the other\n\n| | each | ratio |\n|---|---:|---:|\n")
@@ -42,17 +43,3 @@ func (r *report) markdown(o options) string {
 }
 
 func ratio(x, y result) float64 { return x.each.Seconds() / y.each.Seconds() }
-
-func machine() string {
-	cpu := "a machine"
-	b, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(b)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			cpu = strings.TrimSpace(value)
-			break
-		}
-	}
-	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	release, _, _ := strings.Cut(strings.TrimSpace(string(kernel)), "-")
-	return fmt.Sprintf("%d × %s, Linux %s, %s", runtime.NumCPU(), cpu, release, runtime.Version())
-}

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
+
+	"mexec/bench/machine"
 )
 
 // names are the systems in words, in the order of the page.
@@ -30,7 +31,7 @@ func writePage(name string) error {
 	if err != nil {
 		return err
 	}
-	page := strings.NewReplacer("$MACHINE", machine(), "$TABLES", tables(builds, limits), "$COMMANDS", commands(builds), "$LOSSES", losses(builds, limits), "$TRIALS", trials(builds, limits)).Replace(pageText)
+	page := strings.NewReplacer("$MACHINE", machine.String(), "$TABLES", tables(builds, limits), "$COMMANDS", commands(builds), "$LOSSES", losses(builds, limits), "$TRIALS", trials(builds, limits)).Replace(pageText)
 	return os.WriteFile(name, []byte(page), 0o644)
 }
 
@@ -249,18 +250,4 @@ func trials(builds []build, limits []limit) string {
 		return "None yet.\n"
 	}
 	return s.String()
-}
-
-func machine() string {
-	cpu := "a machine"
-	b, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(b)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			cpu = strings.TrimSpace(value)
-			break
-		}
-	}
-	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	release, _, _ := strings.Cut(strings.TrimSpace(string(kernel)), "-")
-	return fmt.Sprintf("%d × %s, Linux %s", runtime.NumCPU(), cpu, release)
 }
