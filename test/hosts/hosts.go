@@ -115,17 +115,30 @@ func Test(t testing.TB, c Config) *Hosts {
 	if err != nil {
 		t.Fatal(err)
 	}
+	hs.EndWith(t)
+	return hs
+}
+
+// EndWith closes the set at the end of a test; when that fails, the daemons' logs are part of what it says.
+func (hs *Hosts) EndWith(t testing.TB) {
 	t.Cleanup(func() {
-		if t.Failed() {
-			for _, h := range hs.All {
-				t.Logf("log of %s:\n%s", h.Name, h.Log())
-			}
-		}
 		if err := hs.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return hs
+	hs.Tell(t, math.MaxInt)
+}
+
+// Tell has a test that fails say how the daemons' logs end, at most so many bytes of each.
+func (hs *Hosts) Tell(t testing.TB, most int) {
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, h := range hs.All {
+				log := h.Log()
+				t.Logf("log of %s ends:\n%s", h.Name, log[max(0, len(log)-most):])
+			}
+		}
+	})
 }
 
 func (hs *Hosts) up(ctx context.Context) error {

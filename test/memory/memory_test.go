@@ -73,16 +73,7 @@ func cluster(t *testing.T, n int) *hosts.Hosts {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			for _, h := range hs.All {
-				t.Logf("log of %s:\n%s", h.Name, h.Log())
-			}
-		}
-		if err := hs.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	hs.EndWith(t)
 	if err := hs.WaitUp(t.Context(), n); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mexec/test/tools"
 )
 
 // The same where the jobserver is mpmake's own. Only a make that is killed here takes tokens along, and here is none but the top one.
@@ -17,7 +19,7 @@ func TestNoTokenOfMpmakesOwnJobserverIsLostWhateverIsKilled(t *testing.T) {
 		bin := t.TempDir()
 		path, err := exec.LookPath("make")
 		if make != "make" {
-			path = tool(t, make)
+			path = tools.Path(t, make)
 		}
 		if err == nil {
 			err = os.Symlink(path, filepath.Join(bin, "make"))

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mexec/test/hosts"
+	"mexec/test/tools"
 )
 
 // bound is how long a command of a second may take whatever happens to its daemons: nobody waits for longer than a link may be silent.
@@ -228,7 +229,7 @@ func TestNinjaNeverHangsWhateverDaemonsDie(t *testing.T) {
 	all := four(t)
 	n, _ := draws(t, 3, 60)
 	ninja := filepath.Join(t.TempDir(), "ninja")
-	if err := os.Symlink(tool(t, "ninja-1.13"), ninja); err != nil {
+	if err := os.Symlink(tools.Path(t, "ninja-1.13"), ninja); err != nil {
 		t.Fatal(err)
 	}
 	const edges = 16

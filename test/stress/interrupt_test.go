@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mexec/test/tools"
 )
 
 // The recipes of a build that is going to be interrupted. Each makes its target $1 by and by: what is in it before the last word is half made.
@@ -114,7 +116,7 @@ func drivers(t *testing.T) []*driver {
 	all := []*driver{{name: "make", ours: []string{"mpmake"}, stock: []string{"make"}, jobs: "-j12", ends: makes}}
 	bin := t.TempDir()
 	newer, ninja := filepath.Join(bin, "make"), filepath.Join(bin, "ninja")
-	if err := errors.Join(os.Symlink(tool(t, "make-4.4.1"), newer), os.Symlink(tool(t, "ninja-1.13"), ninja)); err != nil {
+	if err := errors.Join(os.Symlink(tools.Path(t, "make-4.4.1"), newer), os.Symlink(tools.Path(t, "ninja-1.13"), ninja)); err != nil {
 		t.Fatal(err)
 	}
 	return append(all,

@@ -13,7 +13,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -77,27 +76,8 @@ func four(t *testing.T) []*hosts.Host {
 	if err := quartet.hs.WaitUp(t.Context(), 4); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			for _, h := range quartet.hs.All {
-				t.Logf("log of %s ends:\n%s", h.Name, h.Log()[max(0, len(h.Log())-2000):])
-			}
-		}
-	})
+	quartet.hs.Tell(t, 2000)
 	return quartet.hs.All
-}
-
-// tool is a program that test/tools.sh has built.
-func tool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := filepath.Abs("../../tmp/tools/" + name)
-	if err == nil {
-		_, err = os.Stat(path)
-	}
-	if err != nil {
-		t.Skipf("%v: test/tools.sh builds it", err)
-	}
-	return path
 }
 
 func write(t *testing.T, path, text string) {

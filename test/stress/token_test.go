@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mexec/test/hosts"
+	"mexec/test/tools"
 )
 
 // A bank is a jobserver of the test itself. A build draws from it as from a make above.
@@ -180,7 +181,7 @@ func TestNoTokenIsLostWhateverIsKilled(t *testing.T) {
 		path := style.make
 		if style.fifo {
 			path = filepath.Join(t.TempDir(), "make")
-			if err := os.Symlink(tool(t, style.make), path); err != nil {
+			if err := os.Symlink(tools.Path(t, style.make), path); err != nil {
 				t.Fatal(err)
 			}
 		}

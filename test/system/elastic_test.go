@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mexec/test/hosts"
+	"mexec/test/tools"
 )
 
 // underWay counts the commands of a build that are under way, those that wait for a slot included: the children of the driver, whose directory is the
@@ -195,7 +196,7 @@ func toolPath(t *testing.T, name string) string {
 	if name == "make" {
 		return name
 	}
-	return tool(t, name)
+	return tools.Path(t, name)
 }
 
 func TestANumberOfJobsIsALimit(t *testing.T) {

@@ -17,30 +17,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mexec/test/hosts"
+	"mexec/test/tools"
 )
-
-// tool is a program that test/tools.sh has built.
-func tool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := filepath.Abs("../../tmp/tools/" + name)
-	if err == nil {
-		_, err = os.Stat(path)
-	}
-	if err != nil {
-		t.Skipf("%v: test/tools.sh builds it", err)
-	}
-	return path
-}
 
 // makes are the makes whose nested ones are to share a jobserver across nodes, each with the arguments that choose its style.
 func makes(t *testing.T) map[string][]string {
 	t.Helper()
 	all := map[string][]string{"4.3 with a pipe": {"make"}}
-	if path, err := filepath.Abs("../../tmp/tools/make-4.4.1"); err == nil {
-		if _, err := os.Stat(path); err == nil {
-			all["4.4.1 with a fifo"] = []string{path}
-			all["4.4.1 with a pipe"] = []string{path, "--jobserver-style=pipe"}
-		}
+	if path, err := tools.Find("make-4.4.1"); err == nil {
+		all["4.4.1 with a fifo"] = []string{path}
+		all["4.4.1 with a pipe"] = []string{path, "--jobserver-style=pipe"}
 	}
 	return all
 }
@@ -133,7 +119,7 @@ func TestThreeLevelsOfMakeOnThreeNodesShareOneSetOfTokens(t *testing.T) {
 // ninja never waits for a token: it looks for one each time that a job of its own has ended.
 func TestNinjaOnAnotherNodeUsesTheTokensOfAMakeHere(t *testing.T) {
 	node1, _, _ := three(t)
-	ninja, dir := tool(t, "ninja-1.13"), t.TempDir()
+	ninja, dir := tools.Path(t, "ninja-1.13"), t.TempDir()
 	var edges strings.Builder
 	edges.WriteString("rule r\n  command = read node </proc/sys/kernel/hostname; echo \"+ $$node\" >>log; sleep 0.1; echo \"- $$node\" >>log; touch $out\n")
 	for i := range 40 {
@@ -141,7 +127,7 @@ func TestNinjaOnAnotherNodeUsesTheTokensOfAMakeHere(t *testing.T) {
 	}
 	write(t, filepath.Join(dir, "build.ninja"), edges.String())
 	write(t, filepath.Join(dir, "Makefile"), "all:\n\t@mexec -n 2 "+ninja+" --quiet\n")
-	cmd := node1.Command(tool(t, "make-4.4.1"), "-j6")
+	cmd := node1.Command(tools.Path(t, "make-4.4.1"), "-j6")
 	cmd.Dir = dir
 	quiet(t, run(t, cmd))
 	began, most := mostAtOnce(t, dir)

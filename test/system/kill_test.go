@@ -147,7 +147,6 @@ func (p *tree) lost(words ...string) {
 	}
 }
 
-// restore brings a daemon that a test killed back.
 // killDaemon kills one of the trio's daemons. A test that fails before it restores it leaves the next ones a whole trio all the same.
 func killDaemon(t *testing.T, h *hosts.Host) {
 	t.Helper()
@@ -157,10 +156,13 @@ func killDaemon(t *testing.T, h *hosts.Host) {
 	t.Cleanup(func() { h.StartDaemon() }) // where it runs again, this does nothing
 }
 
-func restore(t *testing.T, h *hosts.Host) {
+// restore brings daemons that a test killed back.
+func restore(t *testing.T, killed ...*hosts.Host) {
 	t.Helper()
-	if err := h.StartDaemon(); err != nil {
-		t.Fatal(err)
+	for _, h := range killed {
+		if err := h.StartDaemon(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := trio.hs.WaitUp(t.Context(), 3); err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"mexec/test/hosts"
+	"mexec/test/tools"
 )
 
 // GNU make's own suite (test/gnumake) has each option and feature in depth, with every recipe on another node; this is the short list of them with mpmake itself, its policy
@@ -67,7 +68,7 @@ func TestMpmakeIsMakeInAllThatIsSeen(t *testing.T) {
 	for _, maker := range []string{"make", "make-4.4.1"} {
 		path := maker
 		if maker != "make" {
-			path = tool(t, maker)
+			path = tools.Path(t, maker)
 		}
 		for _, c := range asMake {
 			if c.modern && maker == "make" {

@@ -9,6 +9,7 @@ import (
 
 	"mexec/internal/gauge"
 	"mexec/test/hosts"
+	"mexec/test/tools"
 )
 
 // mprun runs a tool on a host to its end.
@@ -88,7 +89,7 @@ func TestWhatNinjaStartsSpreads(t *testing.T) {
 	node1, _, _ := three(t)
 	dir := t.TempDir()
 	ninja := filepath.Join(dir, "ninja")
-	if err := os.Symlink(tool(t, "ninja-1.13"), ninja); err != nil {
+	if err := os.Symlink(tools.Path(t, "ninja-1.13"), ninja); err != nil {
 		t.Fatal(err)
 	}
 	job(t, dir)
@@ -117,7 +118,7 @@ func TestADriverBelowADriverStaysAndWhatItStartsSpreads(t *testing.T) {
 	if err := os.Mkdir(bin, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(tool(t, "ninja-1.13"), filepath.Join(bin, "ninja")); err != nil {
+	if err := os.Symlink(tools.Path(t, "ninja-1.13"), filepath.Join(bin, "ninja")); err != nil {
 		t.Fatal(err)
 	}
 	job(t, dir)
@@ -160,7 +161,7 @@ func TestADriverInARecipeOfMpmakeStaysAndWhatItStartsSpreads(t *testing.T) {
 		write(t, filepath.Join(dir, "Makefile"), "all: a b c\na b: ; cd . && ./ninja $@\nc: ; hostname\n")
 		cmd := node1.Command("mpmake", "-s", "-j12")
 		if make != "make" {
-			cmd.Env = append(cmd.Env, "MEXEC_MAKE="+tool(t, make))
+			cmd.Env = append(cmd.Env, "MEXEC_MAKE="+tools.Path(t, make))
 		}
 		cmd.Dir = dir
 		r := run(t, cmd)

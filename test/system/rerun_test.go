@@ -262,21 +262,9 @@ func TestWhenTheHomeDaemonDiesWhileALostRunMayLiveTheCommandIsALoss(t *testing.T
 	if r := end(); r.code != 2 || !strings.Contains(r.errs, "the daemon of this node went away while the job ran") {
 		t.Errorf("%+v", r)
 	}
-	restoreAll(t, node1, victim)
+	restore(t, node1, victim)
 	if n := begun(t, dir); len(n) != 1 {
 		t.Errorf("it ran on %v", n)
-	}
-}
-
-func restoreAll(t *testing.T, all ...*hosts.Host) {
-	t.Helper()
-	for _, h := range all {
-		if err := h.StartDaemon(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := trio.hs.WaitUp(t.Context(), 3); err != nil {
-		t.Fatal(err)
 	}
 }
 

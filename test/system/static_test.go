@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mexec/test/hosts"
+	"mexec/test/tools"
 )
 
 // busybox is a static shell.
@@ -30,7 +31,7 @@ func staticMake(t *testing.T, h *hosts.Host, dir, name string, args ...string) *
 	t.Helper()
 	bin := filepath.Join(dir, "bin")
 	if err := os.Mkdir(bin, 0o755); err == nil {
-		if err := os.Symlink(tool(t, "make-4.4.1-static"), filepath.Join(bin, "make")); err != nil {
+		if err := os.Symlink(tools.Path(t, "make-4.4.1-static"), filepath.Join(bin, "make")); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -52,13 +52,7 @@ func three(t *testing.T) (node1, node2, node3 *hosts.Host) {
 		t.Fatal(err)
 	}
 	all := trio.hs.All
-	t.Cleanup(func() {
-		if t.Failed() {
-			for _, h := range all {
-				t.Logf("log of %s ends:\n%s", h.Name, h.Log()[max(0, len(h.Log())-3000):])
-			}
-		}
-	})
+	trio.hs.Tell(t, 3000)
 	return all[0], all[1], all[2]
 }
 
