@@ -8,12 +8,12 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"mexec"
+	"mexec/internal/logtest"
 )
 
 // fleet is a cluster in memory. Node i has number i, name "ni", address 10.0.x.y, and i jobs running, so that a load
@@ -23,11 +23,11 @@ type fleet struct {
 	net   *network
 	nodes map[int]*Cluster
 	seeds []int
-	log   *logbook
+	log   *logtest.Log
 }
 
 func newFleet(t *testing.T) *fleet {
-	return &fleet{t: t, net: newNetwork(), nodes: make(map[int]*Cluster), seeds: []int{1}, log: new(logbook)}
+	return &fleet{t: t, net: newNetwork(), nodes: make(map[int]*Cluster), seeds: []int{1}, log: new(logtest.Log)}
 }
 
 var testKey = bytes.Repeat([]byte{7}, 32)
@@ -123,30 +123,6 @@ func (f *fleet) agree(limit time.Duration, nodes []int) time.Duration {
 	})
 }
 
-// logbook keeps what was logged.
-type logbook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logbook) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *logbook) count(s string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), s)
-}
-
-func (l *logbook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // inVirtualTime runs a test of a fleet in a bubble, and closes the fleet inside of it.
 func inVirtualTime(t *testing.T, test func(t *testing.T, f *fleet)) {
 	t.Helper()
@@ -181,7 +157,7 @@ func TestNodesFindASeedThatStartsLate(t *testing.T) {
 		if got := f.sees(3); !slices.Equal(got, []int{3}) {
 			t.Fatalf("without a seed node 3 sees %v", got)
 		}
-		if n := f.log.count("no seed answers"); n != 4 {
+		if n := f.log.Count("no seed answers"); n != 4 {
 			t.Errorf("4 lonely nodes complained %d times:\n%s", n, f.log)
 		}
 		f.start(1, 1)
@@ -304,7 +280,7 @@ func TestANumberClaimedTwiceIsSaidOnceAndBothStay(t *testing.T) {
 			return len(f.sees(1)) == 3 && len(f.sees(2)) == 3 && len(f.sees(3)) == 3
 		})
 		time.Sleep(3 * time.Minute)
-		if n := f.log.count("nodes n2 and n3 both claim number 2"); n != 3 {
+		if n := f.log.Count("nodes n2 and n3 both claim number 2"); n != 3 {
 			t.Errorf("3 nodes said it %d times:\n%s", n, f.log)
 		}
 		if m := f.nodes[1].Members(); m[1].Name != "n2" || m[2].Name != "n3" {
@@ -326,7 +302,7 @@ func TestTheNewerOfTwoDaemonsOfOneNameWins(t *testing.T) {
 			return len(m) == 2 && m[1].Link == link
 		})
 		await(t, 20*time.Second, "the older one says so", func() bool {
-			return f.log.count("has started with the name of this one") == 1
+			return f.log.Count("has started with the name of this one") == 1
 		})
 		if m := f.nodes[2].Members(); len(m) != 2 || !m[1].Self {
 			t.Errorf("the older one sees %+v, itself must be in it", m)
@@ -344,7 +320,7 @@ func TestAnotherClustersGossipIsOneClearLineAMinute(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, f *fleet) {
 		f.start(1, 2)
 		f.agree(20*time.Second, numbers(1, 2))
-		var strangers logbook
+		var strangers logtest.Log
 		c := f.config(3)
 		c.Key = bytes.Repeat([]byte{8}, 32)
 		c.Log = slog.New(slog.NewTextHandler(&strangers, nil))
@@ -360,13 +336,13 @@ func TestAnotherClustersGossipIsOneClearLineAMinute(t *testing.T) {
 		if got := f.sees(1); !slices.Equal(got, []int{1, 2}) {
 			t.Errorf("node 1 sees %v", got)
 		}
-		if n := f.log.count(otherCluster); n < 1 || n > 3 {
+		if n := f.log.Count(otherCluster); n < 1 || n > 3 {
 			t.Errorf("in 2 minutes it was said %d times:\n%s", n, f.log)
 		}
 		if n := strings.Count(f.log.String(), "\n"); n > 4 {
 			t.Errorf("%d lines:\n%s", n, f.log)
 		}
-		if strangers.count("another gossip key") != 1 {
+		if strangers.Count("another gossip key") != 1 {
 			t.Errorf("the stranger was not told why nobody answers:\n%s", &strangers)
 		}
 	})
@@ -382,7 +358,7 @@ func TestOnlyAllowedAddressesAreMembers(t *testing.T) {
 		if got := f.sees(1); !slices.Equal(got, []int{1, 2}) {
 			t.Errorf("node 1 sees %v", got)
 		}
-		if n := f.log.count("a member is not let into the view"); n < 1 || n > 4 {
+		if n := f.log.Count("a member is not let into the view"); n < 1 || n > 4 {
 			t.Errorf("said %d times:\n%s", n, f.log)
 		}
 	})

@@ -13,12 +13,13 @@ import (
 	"go.uber.org/goleak"
 
 	"mexec"
+	"mexec/internal/logtest"
 )
 
 // Real sockets: three daemons on 127.0.0.1, .2 and .3, one port for all as on real hosts, and seeds of every form.
 func TestARealClusterOnLoopback(t *testing.T) {
 	others := goleak.IgnoreCurrent()
-	var book logbook
+	var book logtest.Log
 	start := func(i int, bind string, allow func(netip.Addr) bool, key byte, seeds ...string) *Cluster {
 		t.Helper()
 		c, err := Start(t.Context(), Config{
@@ -47,7 +48,7 @@ func TestARealClusterOnLoopback(t *testing.T) {
 			return len(m) == 3 && m[0].Age != Never && m[1].Age != Never && m[2].Age != Never && m[2].Busy == 3
 		})
 	}
-	await(t, 10*time.Second, "the stranger is refused", func() bool { return book.count(otherCluster) > 0 })
+	await(t, 10*time.Second, "the stranger is refused", func() bool { return book.Count(otherCluster) > 0 })
 	if n := len(stranger.Members()); n != 1 {
 		t.Errorf("the stranger sees %d members", n)
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"mexec/internal/logtest"
 )
 
 func TestOnlyLinesThatSomebodyCanActOnAreWarnings(t *testing.T) {
@@ -34,14 +36,14 @@ func TestOnlyLinesThatSomebodyCanActOnAreWarnings(t *testing.T) {
 
 func TestAWarningIsSaidOnceAMinuteAndThenHowOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var book logbook
+		var book logtest.Log
 		r := newRumours(slog.New(slog.NewTextHandler(&book, nil)))
 		for range 90 {
 			r.warn("a")
 			r.warn("b")
 			time.Sleep(time.Second)
 		}
-		if book.count("msg=a") != 2 || book.count("msg=b") != 2 || book.count("more=59") != 2 {
+		if book.Count("msg=a") != 2 || book.Count("msg=b") != 2 || book.Count("more=59") != 2 {
 			t.Errorf("%s", &book)
 		}
 		r.mute()

@@ -19,6 +19,7 @@ import (
 	"mexec/internal/ctl"
 	"mexec/internal/ident"
 	"mexec/internal/ledger"
+	"mexec/internal/logtest"
 )
 
 // memberlist's Shutdown does not wait for a probe under way, which ends by itself within a second.
@@ -43,29 +44,11 @@ func built(t *testing.T, name string) string {
 	return path
 }
 
-// record is a log that can be read while it is written.
-type record struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (r *record) Write(b []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.Write(b)
-}
-
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.String()
-}
-
 // member is a daemon of this process.
 type member struct {
 	*Daemon
 	t    *testing.T
-	log  *record
+	log  *logtest.Log
 	once sync.Once
 	err  error
 }
@@ -79,7 +62,7 @@ func (m *member) Close() error {
 // openOne starts a daemon on loopback; change says what is special about it.
 func openOne(t *testing.T, id *ident.Identity, change func(*Config)) *member {
 	t.Helper()
-	m := &member{t: t, log: &record{}}
+	m := &member{t: t, log: new(logtest.Log)}
 	cfg := Config{
 		Socket: filepath.Join(t.TempDir(), "s"), Identity: id, Slots: 2,
 		Listen: "127.0.0.1:0", Gossip: "127.0.0.1:0", Advertise: "127.0.0.1",

@@ -18,27 +18,15 @@ import (
 	"google.golang.org/grpc"
 
 	"mexec"
+	"mexec/internal/logtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// logbook is a log that a test can read while it is written.
-type logbook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
+// logbook is a log of sentences: without what its handler puts in front of their quotes.
+type logbook struct{ logtest.Log }
 
-func (l *logbook) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *logbook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.ReplaceAll(l.text.String(), `\"`, `"`)
-}
+func (l *logbook) String() string { return strings.ReplaceAll(l.Log.String(), `\"`, `"`) }
 
 // says waits for a line: the client may know of its refusal before the server has written it down.
 func (l *logbook) says(t *testing.T, want string) {

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mexec/internal/logtest"
 )
 
 func TestCloseKillsWhatRuns(t *testing.T) {
@@ -80,7 +82,7 @@ func TestNoJobOutlivesADaemonThatWasKilled(t *testing.T) {
 			}
 			daemon := exec.Command(os.Args[0])
 			daemon.Env = append(os.Environ(), "SPAWN_TEST_DAEMON="+body, "SPAWN_TEST_STAGE="+stagePath, "SPAWN_TEST_KIND="+kind)
-			var out syncBuffer
+			var out logtest.Log
 			daemon.Stdout = &out
 			if err := daemon.Start(); err != nil {
 				t.Fatal(err)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"mexec/internal/logtest"
 )
 
 func TestTheEnvironmentThatASetterLeavesIsTheJobs(t *testing.T) {
@@ -38,7 +40,7 @@ func TestTheEnvironmentThatASetterLeavesIsTheJobs(t *testing.T) {
 }
 
 func TestWhatASetterPrintsGoesToTheLogOnly(t *testing.T) {
-	var log syncBuffer
+	var log logtest.Log
 	s := open(t, Config{NoCgroup: true, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	e := sh(t, "echo job; ls /proc/$$/fd")
 	e.FDs = 6
