@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -165,14 +166,15 @@ func TestHelpAndCompletionArePrinted(t *testing.T) {
 	}
 }
 
-// daemon answers one query after the other with these bytes, and tells what it was asked.
-func daemon(t *testing.T, reply []byte) (socket string, asked func() string) {
+// answers is a daemon that answers each query by the next of these, and the last again and again; bytes are whole frames. It tells what it was asked.
+func answers(t *testing.T, replies ...any) (socket string, asked func() []string) {
 	socket = filepath.Join(t.TempDir(), "s")
 	lis, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	queries := make(chan string, 10)
+	var mu sync.Mutex
+	var queries []string
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -186,14 +188,31 @@ func daemon(t *testing.T, reply []byte) (socket string, asked func() string) {
 			if h, err := wire.ParseHeader(head); err == nil && h.Type == wire.Query {
 				body := make([]byte, h.Len)
 				io.ReadFull(conn, body)
-				queries <- string(body)
+				mu.Lock()
+				queries = append(queries, string(body))
+				mu.Unlock()
 			}
-			conn.Write(reply)
+			switch r := replies[0].(type) {
+			case []byte:
+				conn.Write(r)
+			case error:
+				conn.Write(wire.AppendFailed(nil, 2, r.Error()))
+			default:
+				body, _ := json.Marshal(r)
+				conn.Write(wire.AppendText(nil, wire.Reply, string(body)))
+			}
+			if len(replies) > 1 {
+				replies = replies[1:]
+			}
 			conn.Close()
 		}
 	}()
 	t.Cleanup(func() { lis.Close(); <-done })
-	return socket, func() string { return <-queries }
+	return socket, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(queries)
+	}
 }
 
 var cluster = []mexec.Node{
@@ -204,10 +223,9 @@ var cluster = []mexec.Node{
 }
 
 func TestNodesAreAskedOfTheDaemonAndListedByNumber(t *testing.T) {
-	body, _ := json.Marshal(cluster)
-	socket, asked := daemon(t, wire.AppendText(nil, wire.Reply, string(body)))
+	socket, asked := answers(t, cluster)
 	code, out, errs := mexecctl(t, "nodes", "--socket", socket)
-	if code != 0 || errs != "" || asked() != "nodes" {
+	if code != 0 || errs != "" || !slices.Equal(asked(), []string{"nodes"}) {
 		t.Errorf("%d, %s", code, errs)
 	}
 	golden(t, "nodes", out)
@@ -225,8 +243,7 @@ func TestAColumnIsThereWhereANodeHasIt(t *testing.T) {
 	nodes[0].State, nodes[0].Why = mexec.Draining, "a new disk"
 	nodes[1].Arch, nodes[1].Memory, nodes[1].Free = "x86_64", 16<<30, 5<<30
 	nodes[3].Arch, nodes[3].Speed = "x86_64", 0.5
-	body, _ := json.Marshal(nodes)
-	socket, _ := daemon(t, wire.AppendText(nil, wire.Reply, string(body)))
+	socket, _ := answers(t, nodes)
 	code, out, errs := mexecctl(t, "nodes", "--socket", socket)
 	if code != 0 || errs != "" {
 		t.Errorf("%d, %s", code, errs)
@@ -240,8 +257,7 @@ func TestAListOfThousandsOfNodesFits(t *testing.T) {
 		many[i] = cluster[0]
 		many[i].Number = i + 1
 	}
-	body, _ := json.Marshal(many)
-	socket, _ := daemon(t, wire.AppendText(nil, wire.Reply, string(body)))
+	socket, _ := answers(t, many)
 	var nodes []mexec.Node
 	if err := Query(t.Context(), socket, "nodes", &nodes); err != nil || len(nodes) != len(many) {
 		t.Errorf("%d nodes, %v", len(nodes), err)
@@ -259,7 +275,7 @@ func TestABadReplyIsOneLine(t *testing.T) {
 		string(wire.AppendFailed(nil, 125, "no such query")):                  `refused: "no such query"`,
 		string(wire.AppendText(nil, wire.Reply, ""))[:4] + "\xff\xff\xff\xff": "REPLY frame: 4294967295 bytes, at most 8388608",
 	} {
-		socket, _ := daemon(t, []byte(reply))
+		socket, _ := answers(t, []byte(reply))
 		code, out, errs := mexecctl(t, "nodes", "--socket", socket)
 		if code != 1 || out != "" || errs != "mexecctl: query "+socket+": "+want+"\n" {
 			t.Errorf("%q: %d, %s, %s", reply, code, out, errs)

@@ -1,63 +1,13 @@
 package ctl
 
 import (
-	"encoding/json"
 	"errors"
-	"net"
-	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"mexec"
-	"mexec/internal/wire"
 )
-
-// answers is a daemon that answers each query by the next of these, and the last again and again.
-func answers(t *testing.T, replies ...any) (socket string, asked func() []string) {
-	socket = filepath.Join(t.TempDir(), "s")
-	lis, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var mu sync.Mutex
-	var queries []string
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := lis.Accept()
-			if err != nil {
-				return
-			}
-			buf := make([]byte, 1<<10)
-			if n, _ := conn.Read(buf); n > wire.HeaderLen {
-				mu.Lock()
-				queries = append(queries, string(buf[wire.HeaderLen:n]))
-				mu.Unlock()
-			}
-			switch r := replies[0].(type) {
-			case error:
-				conn.Write(wire.AppendFailed(nil, 2, r.Error()))
-			default:
-				body, _ := json.Marshal(r)
-				conn.Write(wire.AppendText(nil, wire.Reply, string(body)))
-			}
-			if len(replies) > 1 {
-				replies = replies[1:]
-			}
-			conn.Close()
-		}
-	}()
-	t.Cleanup(func() { lis.Close(); <-done })
-	return socket, func() []string {
-		mu.Lock()
-		defer mu.Unlock()
-		return slices.Clone(queries)
-	}
-}
 
 func drained(guests int, why string) mexec.Drain {
 	return mexec.Drain{Draining: true, Guests: guests, Why: why, Since: time.Unix(1, 0)}
