@@ -9,21 +9,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sched_attr.h"
 #include "stub.h"
 
 enum {
 	SCHED_POLICY_DEADLINE = 6, // the header names it where the C library is recent
 	FLAG_RESET_ON_FORK = 1,
-	CPU_WORDS = 1024 / 64, // a kernel with more CPUs says EINVAL: not restricted then
-};
-
-// sched_attr(2type) of Linux 3.14.
-struct attr {
-	uint32_t size, policy;
-	uint64_t flags;
-	int32_t nice;
-	uint32_t priority;
-	uint64_t deadline[3];
 };
 
 static void policy(struct exec_head *h)

@@ -11,18 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sched_attr.h"
 #include "stage.h"
-
-enum { CPU_WORDS = 1024 / 64 };
-
-// sched_attr(2type) of Linux 3.14.
-struct attr {
-	uint32_t size, policy;
-	uint64_t flags;
-	int32_t nice;
-	uint32_t priority;
-	uint64_t deadline[3];
-};
 
 static struct {
 	struct attr policy;

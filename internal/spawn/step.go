@@ -117,27 +117,9 @@ func (e *StepError) op() string {
 func (e *StepError) difference() string {
 	switch e.Step {
 	case StepDescriptor:
-		switch e.Detail & 7 {
-		case DirectoryInode:
-			return "another file here"
-		case DirectoryLocal:
-			return "on a local file system, here and at the caller"
-		case DirectoryOlder:
-			return "older here than at the caller"
-		case DirectoryChanged:
-			return "changed here before the caller looked, and not there"
-		}
+		return differs(e.Detail&7, "file")
 	case StepDirectory:
-		switch e.Detail {
-		case DirectoryInode:
-			return "another directory here"
-		case DirectoryLocal:
-			return "on a local file system, here and at the caller"
-		case DirectoryOlder:
-			return "older here than at the caller"
-		case DirectoryChanged:
-			return "changed here before the caller looked, and not there"
-		}
+		return differs(e.Detail, "directory")
 	case StepProgram:
 		switch e.Detail {
 		case ProgramSize:
@@ -159,6 +141,21 @@ func (e *StepError) difference() string {
 		return "cut short"
 	}
 	return fmt.Sprintf("detail %d", e.Detail)
+}
+
+// differs says how a file or directory here is another than the caller's.
+func differs(detail uint32, what string) string {
+	switch detail {
+	case DirectoryInode:
+		return "another " + what + " here"
+	case DirectoryLocal:
+		return "on a local file system, here and at the caller"
+	case DirectoryOlder:
+		return "older here than at the caller"
+	case DirectoryChanged:
+		return "changed here before the caller looked, and not there"
+	}
+	return fmt.Sprintf("detail %d", detail)
 }
 
 func schedulingName(detail uint32) string {
