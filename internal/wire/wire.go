@@ -1,4 +1,4 @@
-// Package wire holds the codecs of both protocols: bytes in, messages out. PROTOCOL.md is its text.
+// Package wire holds the codecs of the local protocol and of the exec body, which all three protocols carry: bytes in, messages out. PROTOCOL.md is its text.
 //
 // It is pure: no socket, clock or goroutine. What a decoder returns aliases the bytes it was given and lives as long as they do.
 // Every decoder takes any bytes at all: it returns a message or an error of one line, and never panics, reads past the end

@@ -437,7 +437,7 @@ func (x *Hello) GetKeepaliveMs() uint32 {
 	return 0
 }
 
-// Beat is sent each second. The times make an NTP-like sample; nanoseconds since 1970, CLOCK_REALTIME.
+// Beat is sent five times in a keep-alive time. The times make an NTP-like sample; nanoseconds since 1970, CLOCK_REALTIME.
 type Beat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sent          int64                  `protobuf:"varint,1,opt,name=sent,proto3" json:"sent,omitempty"`                                     // when this beat was sent
