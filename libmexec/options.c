@@ -9,7 +9,7 @@ static const char usage[] = "usage: mexec [options] CMD [ARG...]\n";
 static const char help[] =
 	"Run CMD on the best node of the cluster, exactly as if it had been executed here.\n"
 	"\n"
-	"  -n NODES     only on these nodes: numbers, ranges, names (1-3,5,node[8-11]); default $NODES\n"
+	"  -n NODES     only on these nodes: numbers, ranges, names, labels (1-3,node[8-11],label:gpu); default $NODES\n"
 	"  -a ARGV0     give CMD this name as its argument 0\n"
 	"  -p           CMD is a pathname: do not look for it along PATH\n"
 	"  -v           say on stderr where CMD runs and why\n"

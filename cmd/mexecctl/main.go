@@ -1,4 +1,4 @@
-// Mexecctl makes a cluster of mexec nodes, lets machines in, and shows them.
+// Mexecctl makes a cluster of mexec nodes, lets machines in, empties nodes, and shows what runs where and why.
 package main
 
 import (

@@ -1,8 +1,9 @@
-// Package ctl is mexecctl, the administrator's command: it makes a cluster, lets machines in, and shows the nodes.
+// Package ctl is mexecctl: it makes a cluster and lets machines in, shows the nodes, empties one, and tells where commands ran and why.
 //
 // Run is the whole command; all that it knows of the process it runs in is its Env. It prints results to Stdout, and for an
 // error one line to Stderr: exit status 2 for a command line that makes no sense, 1 for anything else that went wrong.
-// init, token and join work on the state directory and need no daemon; the others ask the daemon. Query is for other commands too.
+// init, token and join work on the state directory and need no daemon; what is asked of the last build is in its user's cache (Cached); all else
+// the daemon answers. Query and Watch, which does not end by itself, are for other commands too.
 package ctl
 
 import (

@@ -1,10 +1,13 @@
 // Package drive runs build tools over the cluster: the stock tool, with the preload shim that puts the stub in front of what it spawns. It is mpmake,
 // for GNU make, and mprun, for any tool.
 //
-// It says how many jobs may run, by the slots of the cluster, and nothing else: every option and target is the tool's,
-// as are its output and its exit status. A tool that can be a client of a jobserver is one of ours, whose tokens follow the cluster (elastic.go). Beside the daemon of this node, which need not exist, stands a daemon of its own, alone and
-// on a private socket: a command that finds no other goes there, so that no more commands run here at once than this node has slots,
-// whatever happens to the cluster.
+// It tells the tool how many jobs may run, by the slots of the cluster, and nothing else: every option and target is the tool's but for a few of ours
+// (options.go), as are its output and its exit status. A tool that can be a client of a jobserver is one of ours, whose tokens follow the cluster
+// (elastic.go). Beside the daemon of this node, which need not exist, stands a daemon of its own, alone and on a private socket: a command that finds
+// no other goes there, so that no more commands run here at once than this node has slots, whatever happens to the cluster.
+//
+// Who watches a build (watch.go) is told what becomes of its commands: the block on the terminal and what is said after it (view.go), the jobserver,
+// and what is learned for the next build (learn.go, past.go). While it runs, the build waits for none of them.
 package drive
 
 import (

@@ -1,8 +1,9 @@
 // Package gauge samples this machine: what this process may use of it, and how busy it is.
 //
 // Every function reads the kernel's own files anew, keeps nothing, may be called from any goroutine, and costs well under
-// a millisecond. What is asked is always "what may this process use", not "what does the machine have": a daemon in a
-// container, a Slurm step or a systemd slice shares the machine and must not promise all of it.
+// a millisecond; those about a list of processes, some microseconds more for each. What a node may promise is always "what may this process use", not
+// "what does the machine have": a daemon in a container, a Slurm step or a systemd slice shares the machine and must not promise all of it. Only Load
+// and Busy are the whole machine's.
 //
 // What it reads is passed to the pure functions of cgroup.go and memory.go as an fs.FS whose root is "/", so that the
 // layouts of other machines (cgroup v1, v2, both at once, containers with and without a cgroup namespace) are tables in

@@ -10,12 +10,13 @@
 //     behind lives until Release; after Release nothing of the job exists, or Release has said what does.
 //   - No signal goes to a number that is somebody else's by now.
 //   - Nothing is left behind: not by Close, not by a daemon that was killed (the guard), not by one before it of the same group (Open).
-//   - No thread waits for a process, and no descriptor of a job is made non-blocking or kept.
+//   - No thread waits for a job, and no descriptor of one is made non-blocking or kept.
 //
 // What is not: the order between jobs; that a job's descriptors reach end of file before Release, as its orphans may hold them.
 //
-// Stops and continues of all jobs arrive through one watcher. It takes these notices for every child of this program, and no exits: other
-// code may start and wait for processes of its own. Do not call signal.Ignore after Open: the stage undoes only what was ignored by then.
+// Stops and continues of all jobs arrive through one thread, which waits for them in the kernel (stops.go). It takes these notices for every child of this
+// program, and no exits: other code may start and wait for processes of its own, but not by SIGCHLD, which nobody here hears after Open. Do not call
+// signal.Ignore after Open: the stage undoes only what was ignored by then.
 package spawn
 
 import (
