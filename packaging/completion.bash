@@ -64,7 +64,7 @@ _mexec() {
 }
 complete -o default -F _mexec mexec mexecvp mprun
 
-# mpmake takes what make takes, and two options of its own.
+# mpmake takes what make takes, and options of its own, of which those that take a file are completed.
 _mpmake() {
 	local cur=${COMP_WORDS[COMP_CWORD]}
 	if [[ $cur == --rep* || $cur == --trace= ]]; then
