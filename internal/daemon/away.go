@@ -67,7 +67,6 @@ func (c *caller) away(s place.Start) bool {
 			User: time.Duration(end.UserUs) * time.Microsecond, System: time.Duration(end.SystemUs) * time.Microsecond,
 			MaxRSS: int64(end.MaxRssKb),
 		}
-		r.learn(s.Node, end)
 		r.giveBack(end.StdinTaken)
 		r.flushStreams()
 		if r.starved(s.Node, end) {
@@ -82,6 +81,9 @@ func (c *caller) away(s place.Start) bool {
 			c.conn.Write(wire.AppendNumber(nil, wire.Exited, end.Code))
 		}
 		p.ended(c.line, renewal(end))
+		if !end.OutOfMemory {
+			r.learn(s.Node, end) // last, for nobody waits for it
+		}
 	case c.ctx.Err() != nil:
 		c.line.Status = mexec.Status{Signal: syscall.SIGKILL} // the caller is gone, and the job with it
 		p.ended(c.line, place.Renewal{})

@@ -20,6 +20,7 @@ func (r *remote) starved(node mexec.NodeID, end *mexecpb.End) bool {
 	if !end.OutOfMemory {
 		return false
 	}
+	r.learn(node, end) // before it waits again, with the cost that is known then
 	why, again := r.again(node)
 	line := starvation(string(r.exec.Path), node, end)
 	if !again || end.Left {
