@@ -262,6 +262,17 @@ func TestArgumentsOfAnyNumberAndLengthArrive(t *testing.T) {
 	}
 }
 
+// More addresses than the kernel leaves room for below a stack (128 KiB) end it where they begin, so that what is written below may be on a page that is not there yet.
+// Sixteen arguments are 160 bytes, less than what is written: some of these begin near enough to the end of a page, wherever the first one does.
+func TestAStackThatBeginsAtItsEndGrows(t *testing.T) {
+	b := newBench(t)
+	const times = 4096/160 + 1
+	got := b.run(t, tool(t), "growing", fmt.Sprint(times), "/usr/bin/env", "true")
+	if got.out != "" || len(got.noted()) != times {
+		t.Errorf("said %q, %d of %d noted", got.out, len(got.noted()), times)
+	}
+}
+
 func TestTheToolsOwnEndIsTold(t *testing.T) {
 	b := newBench(t)
 	if got := b.run(t, busybox(t), "sh", "-c", "exit 200"); got.status.ExitStatus() != 200 {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -36,6 +37,18 @@ func main() {
 			})
 		}
 		wg.Wait()
+	case "growing": // N times without a word of chance in where the stack is, by some arguments more each time
+		runtime.LockOSThread()
+		const noRandomize = 0x40000
+		syscall.RawSyscall(syscall.SYS_PERSONALITY, noRandomize, 0, 0)
+		n, _ := strconv.Atoi(args[0])
+		more := slices.Repeat([]string{"y"}, 20000)
+		for range n {
+			if got := run(append(args[1:], more...)); got != "exit 0" {
+				fmt.Println(len(more), got)
+			}
+			more = append(more, slices.Repeat([]string{"y"}, 16)...)
+		}
 	case "exec": // in its own place
 		fmt.Println(syscall.Exec(args[0], args, os.Environ()))
 	}
