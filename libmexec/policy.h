@@ -1,7 +1,7 @@
 // What mprun and mpmake say about the programs that a tool starts: MEXEC_POLICY=PARENT RULE...
 //
 // PARENT is the process whose child is the tool. A RULE is a sign and a pattern for the last part of a program's pathname, in which a * stands
-// for any bytes: - stays here, + travels, @ stays here and what it starts travels. Behind a tab there may be a pattern for an argument: the rule
+// for any bytes: - stays here, . does too and starts nothing that this is about, + travels, @ stays here and what it starts travels. Behind a tab there may be a pattern for an argument: the rule
 // is for calls with such a one only. The first that matches counts.
 #ifndef MEXEC_POLICY_H
 #define MEXEC_POLICY_H

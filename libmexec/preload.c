@@ -62,15 +62,16 @@ EXPORT int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions,
 	return adddup2(actions, fd, newfd);
 }
 
-// A driver has what we tell drivers, and what is kept for being short, as what is placed, nothing of it; the others have what they were given.
-static size_t here_room(enum kept why, char *const envp[])
+// A driver has what we tell drivers, and what is bare, as what is placed, nothing of it: to load us alone is a tenth of a program's start. The others have
+// what they were given.
+static size_t here_room(struct way way, char *const envp[])
 {
-	return is_driver(why) ? handed_room(envp, true) : why == KEPT_SHORT ? plain_room(envp) : 0;
+	return is_driver(way.why) ? handed_room(envp, true) : way.bare ? plain_room(envp) : 0;
 }
 
-static char *const *here(enum kept why, char *const envp[], const char **room)
+static char *const *here(struct way way, char *const envp[], const char **room)
 {
-	return is_driver(why) ? hand_on(envp, true, room) : plain(envp, room);
+	return is_driver(way.why) ? hand_on(envp, true, room) : plain(envp, room);
 }
 
 // As it is; and the journal hears of it.
@@ -80,10 +81,10 @@ static int spawn_here(spawn_function *direct, struct way way, pid_t *pid, const 
 	pid_t own; // the caller need not want to know
 	if (pid == NULL)
 		pid = &own;
-	size_t n = here_room(way.why, envp);
+	size_t n = here_room(way, envp);
 	const char *room[n + 1];
 	if (n > 0)
-		envp = here(way.why, envp, room);
+		envp = here(way, envp, room);
 	int64_t at = way.why == KEPT_SHORT ? journal_now() : 0;
 	int err = direct(pid, file, actions, attributes, argv, envp);
 	if (err != 0 || way.why == KEPT_NOT)
@@ -160,10 +161,10 @@ static void execute(const char *path, char *const argv[], struct way *way, char 
 static int execute_here(int (*direct)(const char *, char *const[], char *const[]), struct way way, const char *file, char *const argv[],
 			char *const envp[])
 {
-	size_t n = here_room(way.why, envp);
+	size_t n = here_room(way, envp);
 	const char *room[n + 1];
 	if (n > 0)
-		envp = here(way.why, envp, room);
+		envp = here(way, envp, room);
 	if (way.why == KEPT_SHORT)
 		note_started(getpid(), way.kind, true, journal_now());
 	uint64_t ticket = way.why != KEPT_NOT && has_journal() ? note_kept(way.why, getpid(), getppid(), file, argv) : 0;

@@ -198,7 +198,7 @@ static bool is_recursive(const char *path, char *const argv[], size_t argc, char
 }
 
 // A rule is for the program, or for the first word of a shell's line that is one command.
-static enum kept by_policy(const char *name, char *const argv[])
+static enum kept by_policy(const char *name, char *const argv[], bool *bare)
 {
 	if (policy[0] == '\0')
 		return KEPT_NOT;
@@ -212,7 +212,8 @@ static enum kept by_policy(const char *name, char *const argv[])
 			length -= slash + 1 - word;
 		sign = find_rule(policy, word, length, (struct arguments){.line = word + length});
 	}
-	return sign == '-' ? KEPT_POLICY : sign == '@' ? KEPT_DRIVES : KEPT_NOT;
+	*bare = sign == '.';
+	return sign == '-' || sign == '.' ? KEPT_POLICY : sign == '@' ? KEPT_DRIVES : KEPT_NOT;
 }
 
 // Of what goes to named nodes, or is to have another environment there, and of what a file calls travel, nothing is kept for being short. No rule of our own is a +.
@@ -238,14 +239,14 @@ static bool may_travel(const char *file, char *const argv[], char *const envp[],
 		way->why = KEPT_MAKE;
 	else if (is_ours(name))
 		way->why = begins(name, "mexec") ? KEPT_NOT : KEPT_OURS;
-	else if ((way->why = by_policy(name, argv)) == KEPT_NOT && !sure_arguments(argv, envp, &way->argc))
+	else if ((way->why = by_policy(name, argv, &way->bare)) == KEPT_NOT && !sure_arguments(argv, envp, &way->argc))
 		way->why = KEPT_TOO_LONG;
 	else if (way->why == KEPT_NOT) {
 		way->kind = has_journal() ? kind_of(file, argv) : 0;
 		if (is_recursive(file, argv, way->argc, envp))
 			way->why = KEPT_RECURSIVE;
 		else if (is_short(way->kind, file, name, argv, way->argc, envp))
-			way->why = KEPT_SHORT;
+			way->why = KEPT_SHORT, way->bare = true;
 		else
 			return true;
 	}

@@ -8,12 +8,13 @@
 #include "journal.h"
 
 // A way is what becomes of one spawn of a driver: the stub's pathname and how many arguments there are, or NULL for as it is, and why. Where there is a
-// journal it has the kind of what travels, or would but for being short.
+// journal it has the kind of what travels, or would but for being short. What is bare stays and starts no driver: it needs nothing of ours in its environment.
 struct way {
 	const char *stub;
 	size_t argc;
 	enum kept why;
 	uint64_t kind;
+	bool bare;
 };
 
 // is_driver tells whether what is kept for that reason starts others, which travel.

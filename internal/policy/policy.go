@@ -23,6 +23,9 @@ const (
 	Repeats Verdict = '2' // two runs of it leave what one leaves; of where it runs this says nothing
 )
 
+// bare is Stays in MEXEC_POLICY for those of our own list, of which we know that they start no driver.
+const bare = '.'
+
 // Rule is for programs whose name matches.
 type Rule struct {
 	Verdict Verdict
@@ -103,8 +106,12 @@ func InList(list, name string) bool {
 func (p Policy) Encode(parent int) (string, error) {
 	text := fmt.Append(nil, parent)
 	for _, r := range p {
+		sign := byte(r.Verdict)
+		if r.Verdict == Stays && r.From == BuiltIn {
+			sign = bare
+		}
 		if r.Verdict != Repeats {
-			text = append(append(text, ' ', byte(r.Verdict)), strings.Replace(r.Pattern, " ", "\t", 1)...)
+			text = append(append(text, ' ', sign), strings.Replace(r.Pattern, " ", "\t", 1)...)
 		}
 	}
 	if len(text) > longest {

@@ -179,7 +179,7 @@ int main(void)
 			if random.IntN(3) == 0 {
 				pattern += " " + word("ab*", 4) + "b"
 			}
-			p = append(p, Rule{[]Verdict{Travels, Stays, Drives}[random.IntN(3)], pattern, ""})
+			p = append(p, Rule{[]Verdict{Travels, Stays, Drives}[random.IntN(3)], pattern, []string{"", BuiltIn}[random.IntN(2)]})
 		}
 		name, line := word("ab", 9), word("ab \t'\";&|b", 20)
 		text, err := p.Encode(random.IntN(99999))
@@ -190,6 +190,9 @@ int main(void)
 		sign := byte('0')
 		if r, ok := p.Decide(name, arguments(line)...); ok {
 			sign = byte(r.Verdict)
+			if r.Verdict == Stays && r.From == BuiltIn {
+				sign = '.'
+			}
 		}
 		want = append(want, sign)
 	}

@@ -86,6 +86,21 @@ TEST(what_a_tool_starts_goes_behind_the_stub_as_its_policy_says)
 	SAME(times(contents("log"), "[/dev/null]"), 1); // of tac
 }
 
+// What our own list keeps starts no driver, and has the environment that it would have without us; what a file keeps may start one.
+TEST(what_stays_has_ours_in_its_environment_only_if_it_may_start_a_driver)
+{
+	for (int ours = 0; ours < 2; ours++) {
+		char policy[64];
+		snprintf(policy, sizeof(policy), "MEXEC_POLICY=%d %cenv", (int)getpid(), ours ? '.' : '-');
+		unlink("out");
+		SAME(run("/bin/sh", LIST("sh", "-c", "env; sh -c env; FOO=bar env; :"), stub_path, policy), 0);
+		SAME(times(contents("out"), "FOO=bar"), 1);
+		SAME(times(contents("out"), "MEXEC_POLICY="), ours ? 0 : 3);
+		SAME(times(contents("out"), "MEXEC_DRIVER="), ours ? 0 : 3);
+		SAME(times(contents("out"), "libmexec-preload.so"), ours ? 0 : 3);
+	}
+}
+
 // One that is a driver by its arguments, in each way that a shell's line may call it; the others travel whole.
 TEST(a_driver_may_be_one_for_some_arguments_only)
 {
