@@ -44,6 +44,7 @@ type caller struct {
 	routes []descriptor.Route // and how they travel
 	line   *ledger.Job
 	wish   place.Job
+	piped  *piped         // nil: it has no pipe
 	key    history.Key    // what its cost is known by
 	lostBy []mexec.NodeID // nodes that were lost with it
 
@@ -146,6 +147,7 @@ func (c *caller) job() {
 	if g := c.d.ancestry.of(c.cred.PID, int(c.exec.Ppid), c.d.now()); g != 0 {
 		c.d.placer.lend(g)
 	}
+	c.piped = pipesOf(c.fds)
 	c.wish = place.Job{
 		Nodes: nodes, Here: c.mustStay(), UID: c.cred.UID,
 		Dir:  [2]uint64{c.exec.Dir.Dev, c.exec.Dir.Ino},
@@ -212,6 +214,8 @@ func (c *caller) wait(placed chan place.Start) (place.Start, bool) {
 	}
 	c.tellWaiting()
 	c.listen()
+	c.d.placer.lend(c.d.pipes.enter(c.piped, 0)...)
+	defer c.d.pipes.leave(c.piped)
 	defer c.d.costs.wait(c.line.ID, c.key, c.wish.Cost)()
 	select {
 	case s := <-placed:
@@ -345,6 +349,8 @@ func (c *caller) here(s place.Start) {
 	fd, err := c.conn.Pidfd(c.cred.PID)
 	p.sending(c.line)
 	c.d.ancestry.enter(c.cred.PID, s.Grant)
+	p.lend(c.d.pipes.enter(c.piped, s.Grant)...)
+	defer c.d.pipes.leave(c.piped)
 	if err == nil {
 		err = c.conn.Write(wire.AppendText(nil, wire.Here, s.Why))
 		c.conn.Take()

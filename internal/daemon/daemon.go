@@ -81,6 +81,7 @@ type Daemon struct {
 	warden   *warden
 	drain    *drain
 	ancestry *ancestry
+	pipes    *pipes
 	screens  relay.Screens
 	slow     stragglers
 	adopted  sync.Once
@@ -99,7 +100,7 @@ type Daemon struct {
 
 // Open starts a daemon.
 func Open(cfg Config) (*Daemon, error) {
-	d := &Daemon{cfg: cfg, log: cfg.Log, now: cfg.Now, everyone: os.Geteuid() == 0, maxSkew: cfg.MaxSkew, ancestry: newAncestry()}
+	d := &Daemon{cfg: cfg, log: cfg.Log, now: cfg.Now, everyone: os.Geteuid() == 0, maxSkew: cfg.MaxSkew, ancestry: newAncestry(), pipes: newPipes()}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}

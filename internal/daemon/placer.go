@@ -376,9 +376,18 @@ func (p *placer) occupy() (grant place.Grant) {
 	return grant
 }
 
-// lend lets others have the slot of a job that has called for jobs itself.
-func (p *placer) lend(grant place.Grant) {
-	p.with(func(now time.Time) { p.slots.Lend(grant, now) })
+// lend lets others have the slot of a job that waits for some: of the first of these that has not lent it already.
+func (p *placer) lend(grants ...place.Grant) {
+	if len(grants) == 0 {
+		return
+	}
+	p.with(func(now time.Time) {
+		for _, g := range grants {
+			if p.slots.Lend(g, now) {
+				return
+			}
+		}
+	})
 }
 
 // What links and members tell.

@@ -192,13 +192,17 @@ func (s *Slots) Occupy(home mexec.NodeID, now time.Time) Grant {
 
 // Lend says that the job of this grant has itself called for jobs: it is a coordinator that waits, so its slot and its memory go to others, but for what
 // it was seen to use. Without this, callers of callers could hold every slot of a cluster and wait for ever.
-func (s *Slots) Lend(id Grant, now time.Time) {
-	if g := s.grants[id]; g != nil && g.running && !g.lent {
-		g.lent = true
-		s.change(g.claim, -1, 1, g.claim.want)
-		s.reserve(g)
-		s.give(now)
+// False: it has done so already, or is over.
+func (s *Slots) Lend(id Grant, now time.Time) bool {
+	g := s.grants[id]
+	if g == nil || !g.running || g.lent {
+		return false
 	}
+	g.lent = true
+	s.change(g.claim, -1, 1, g.claim.want)
+	s.reserve(g)
+	s.give(now)
+	return true
 }
 
 // End frees the slot of a job that ended. Where nobody else has a better claim, the slot is granted again to the same home
