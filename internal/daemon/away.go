@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -43,8 +44,10 @@ func (c *caller) away(s place.Start) bool {
 		r.openStreams()
 	}
 	over := c.d.slow.watch(r)
+	c.d.pipes.enter(c.piped, r.lend)
 	end, refused, err := r.receive()
 	over()
+	c.d.pipes.leave(c.piped)
 	slow := r.slow.finish()
 	r.detach()
 	r.tokens.close()
@@ -145,6 +148,7 @@ type remote struct {
 	tokens tokens
 	began  time.Time
 	slow   straggler
+	lent   atomic.Bool // its slot
 
 	sending sync.Mutex // a stream takes one Send at a time
 
@@ -335,4 +339,13 @@ func (r *remote) close() {
 			s.Close()
 		}
 	}
+}
+
+// lend lets others have the job's slot.
+func (r *remote) lend() bool {
+	if r.lent.Swap(true) {
+		return false
+	}
+	r.send(&mexecpb.Up{Lend: true})
+	return true
 }

@@ -214,7 +214,7 @@ func (c *caller) wait(placed chan place.Start) (place.Start, bool) {
 	}
 	c.tellWaiting()
 	c.listen()
-	c.d.placer.lend(c.d.pipes.enter(c.piped, 0)...)
+	c.d.pipes.enter(c.piped, nil)
 	defer c.d.pipes.leave(c.piped)
 	defer c.d.costs.wait(c.line.ID, c.key, c.wish.Cost)()
 	select {
@@ -349,7 +349,7 @@ func (c *caller) here(s place.Start) {
 	fd, err := c.conn.Pidfd(c.cred.PID)
 	p.sending(c.line)
 	c.d.ancestry.enter(c.cred.PID, s.Grant)
-	p.lend(c.d.pipes.enter(c.piped, s.Grant)...)
+	c.d.pipes.enter(c.piped, func() bool { return p.lend(s.Grant) })
 	defer c.d.pipes.leave(c.piped)
 	if err == nil {
 		err = c.conn.Write(wire.AppendText(nil, wire.Here, s.Why))

@@ -1,76 +1,88 @@
 package daemon
 
 import (
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
-
-	"mexec/internal/place"
 )
 
 // pipes finds those of this home's jobs that a job is joined to by pipes, be it through others: the stages of a pipeline. Any of them may wait for any
-// other, so each that waits for a slot is lent that of one that runs on this node. Else a pipeline of more stages than there are slots would wait for ever.
+// other, so each that waits for a slot is lent that of one that runs. Else a pipeline of more stages than there are slots would wait for ever.
 type pipes struct {
 	mu   sync.Mutex
-	jobs map[pipe][2]map[*piped]bool // by what they read and what they write
+	jobs map[pipe]*ends
 }
 
 type pipe struct{ dev, ino uint64 }
+
+// ends are the jobs that read a pipe and that write it.
+type ends [2][]*piped
 
 const reads, writes = 0, 1
 
 // piped is a job with a pipe for its stdin, stdout or stderr.
 type piped struct {
-	ends  [2]map[pipe]bool
-	grant place.Grant // 0: it waits
+	fds  [3]pipe     // zero: no pipe
+	lend func() bool // nil: it waits
 }
 
-func newPipes() *pipes { return &pipes{jobs: map[pipe][2]map[*piped]bool{}} }
+// way is what a job does with the pipe of a descriptor.
+func way(fd int) int { return min(fd, writes) }
+
+func newPipes() *pipes { return &pipes{jobs: map[pipe]*ends{}} }
 
 // pipesOf is for a caller's descriptors 0 to 2; nil where none is a pipe.
-func pipesOf(fds [3]int) *piped {
-	var j *piped
+func pipesOf(fds [3]int) (j *piped) {
 	for n, fd := range fds {
 		var st unix.Stat_t
 		if fd < 0 || unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
 			continue
 		}
 		if j == nil {
-			j = &piped{ends: [2]map[pipe]bool{{}, {}}}
+			j = new(piped)
 		}
-		j.ends[min(n, writes)][pipe{st.Dev, st.Ino}] = true
+		j.fds[n] = pipe{st.Dev, st.Ino}
 	}
 	return j
 }
 
-// enter is for a job that begins to wait, with no grant, or to run on this node. It returns the grants of which one is to be lent now: of those that run for
-// one that waits, and of one that runs its own, if any waits.
-func (p *pipes) enter(j *piped, grant place.Grant) (lend []place.Grant) {
+// enter is for a job that begins to wait, with lend nil, or to run. Where some of those that it is joined to wait and some run, one that runs lends its slot:
+// lend does so, and is false where that has been done before.
+func (p *pipes) enter(j *piped, lend func() bool) {
 	if j == nil {
-		return nil
+		return
 	}
+	for _, lend := range p.join(j, lend) {
+		if lend() {
+			return
+		}
+	}
+}
+
+func (p *pipes) join(j *piped, lend func() bool) (lenders []func() bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	j.grant = grant
-	for way := range j.ends {
-		for at := range j.ends[way] {
+	j.lend = lend
+	for fd, at := range j.fds {
+		if at != (pipe{}) {
 			both := p.jobs[at]
-			if both[way] == nil {
-				both[way] = map[*piped]bool{}
+			if both == nil {
+				both = new(ends)
+				p.jobs[at] = both
 			}
-			both[way][j] = true
-			p.jobs[at] = both
+			both[way(fd)] = append(both[way(fd)], j)
 		}
 	}
-	for other := range p.joinedLocked(j) {
+	for _, other := range p.joinedLocked(j) {
 		switch {
-		case grant == 0 && other.grant != 0:
-			lend = append(lend, other.grant)
-		case grant != 0 && other.grant == 0:
-			return []place.Grant{grant}
+		case lend == nil && other.lend != nil:
+			lenders = append(lenders, other.lend)
+		case lend != nil && other.lend == nil:
+			return []func() bool{lend}
 		}
 	}
-	return lend
+	return lenders
 }
 
 // leave is for one that waits or runs no longer.
@@ -80,32 +92,32 @@ func (p *pipes) leave(j *piped) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for way := range j.ends {
-		for at := range j.ends[way] {
-			both := p.jobs[at]
-			if delete(both[way], j); len(both[reads])+len(both[writes]) == 0 {
-				delete(p.jobs, at)
-			}
+	for fd, at := range j.fds {
+		both := p.jobs[at]
+		if both == nil {
+			continue
+		}
+		both[way(fd)] = slices.DeleteFunc(both[way(fd)], func(other *piped) bool { return other == j })
+		if len(both[reads])+len(both[writes]) == 0 {
+			delete(p.jobs, at)
 		}
 	}
 }
 
 // joinedLocked follows each pipe to its other end and on. No pipe is gone through twice: those that write into one pipe, as all recipes of a make may, are
 // not joined by that.
-func (p *pipes) joinedLocked(j *piped) map[*piped]bool {
-	found, through := map[*piped]bool{}, map[pipe]bool{}
+func (p *pipes) joinedLocked(j *piped) (found []*piped) {
+	var through []pipe
 	for next := []*piped{j}; len(next) > 0; next = next[1:] {
-		for way := range next[0].ends {
-			for at := range next[0].ends[way] {
-				if through[at] {
-					continue
-				}
-				through[at] = true
-				for other := range p.jobs[at][1-way] {
-					if other != j && !found[other] {
-						found[other] = true
-						next = append(next, other)
-					}
+		for fd, at := range next[0].fds {
+			if at == (pipe{}) || slices.Contains(through, at) {
+				continue
+			}
+			through = append(through, at)
+			for _, other := range p.jobs[at][1-way(fd)] {
+				if other != j && !slices.Contains(found, other) {
+					found = append(found, other)
+					next = append(next, other)
 				}
 			}
 		}

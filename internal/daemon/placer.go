@@ -376,18 +376,10 @@ func (p *placer) occupy() (grant place.Grant) {
 	return grant
 }
 
-// lend lets others have the slot of a job that waits for some: of the first of these that has not lent it already.
-func (p *placer) lend(grants ...place.Grant) {
-	if len(grants) == 0 {
-		return
-	}
-	p.with(func(now time.Time) {
-		for _, g := range grants {
-			if p.slots.Lend(g, now) {
-				return
-			}
-		}
-	})
+// lend lets others have the slot of a job that waits for some. False: it has done so before, or is over.
+func (p *placer) lend(grant place.Grant) (lent bool) {
+	p.with(func(now time.Time) { lent = p.slots.Lend(grant, now) })
+	return lent
 }
 
 // What links and members tell.

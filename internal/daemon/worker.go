@@ -356,6 +356,8 @@ func (g *guest) hear(stdin chan *mexecpb.Up) {
 		case g.desk != nil && g.desk.hear(up):
 		case up.Signal != nil && up.Signal.Number >= 1 && up.Signal.Number <= 64:
 			g.proc.Signal(syscall.Signal(up.Signal.Number), up.Signal.Group)
+		case up.Lend:
+			g.d.placer.lend(g.grant)
 		case up.TokenOffer != nil:
 			g.offerTokens(up.TokenOffer)
 		case up.Broken == 1 || up.Broken == 2:

@@ -781,6 +781,7 @@ type Up struct {
 	Broken     uint32                 `protobuf:"varint,5,opt,name=broken,proto3" json:"broken,omitempty"` // 1 or 2: this descriptor has lost its reader at the caller
 	TokenOffer *TokenOffer            `protobuf:"bytes,20,opt,name=token_offer,json=tokenOffer,proto3" json:"token_offer,omitempty"`
 	Data       *Data                  `protobuf:"bytes,10,opt,name=data,proto3" json:"data,omitempty"`
+	Lend       bool                   `protobuf:"varint,11,opt,name=lend,proto3" json:"lend,omitempty"` // the job waits for others of its home: its slot is theirs
 	// Of a job with a terminal.
 	Typed         []byte    `protobuf:"bytes,30,opt,name=typed,proto3" json:"typed,omitempty"`                        // what was read of the caller's terminal: the answer to one ask
 	TypedEof      bool      `protobuf:"varint,31,opt,name=typed_eof,json=typedEof,proto3" json:"typed_eof,omitempty"` // end of file was typed (Ctrl-D): one read of the job's is to return nothing
@@ -867,6 +868,13 @@ func (x *Up) GetData() *Data {
 		return x.Data
 	}
 	return nil
+}
+
+func (x *Up) GetLend() bool {
+	if x != nil {
+		return x.Lend
+	}
+	return false
 }
 
 func (x *Up) GetTyped() []byte {
@@ -2191,7 +2199,7 @@ const file_mexec_proto_rawDesc = "" +
 	"\vmemory_free\x18\x05 \x01(\x04R\n" +
 	"memoryFree\x12\x1a\n" +
 	"\bdraining\x18\x06 \x01(\bR\bdraining\x12\x10\n" +
-	"\x03why\x18\a \x01(\tR\x03why\"\xf6\x02\n" +
+	"\x03why\x18\a \x01(\tR\x03why\"\x8a\x03\n" +
 	"\x02Up\x12%\n" +
 	"\x05start\x18\x01 \x01(\v2\x0f.mexec.v1.StartR\x05start\x12\x14\n" +
 	"\x05stdin\x18\x02 \x01(\fR\x05stdin\x12\x1b\n" +
@@ -2201,7 +2209,8 @@ const file_mexec_proto_rawDesc = "" +
 	"\vtoken_offer\x18\x14 \x01(\v2\x14.mexec.v1.TokenOfferR\n" +
 	"tokenOffer\x12\"\n" +
 	"\x04data\x18\n" +
-	" \x01(\v2\x0e.mexec.v1.DataR\x04data\x12\x14\n" +
+	" \x01(\v2\x0e.mexec.v1.DataR\x04data\x12\x12\n" +
+	"\x04lend\x18\v \x01(\bR\x04lend\x12\x14\n" +
 	"\x05typed\x18\x1e \x01(\fR\x05typed\x12\x1b\n" +
 	"\ttyped_eof\x18\x1f \x01(\bR\btypedEof\x12.\n" +
 	"\bterminal\x18  \x01(\v2\x12.mexec.v1.TerminalR\bterminal\x12\x16\n" +
