@@ -79,6 +79,7 @@ type Daemon struct {
 	placer   *placer
 	costs    *costs
 	warden   *warden
+	load     loadAverage
 	drain    *drain
 	ancestry *ancestry
 	pipes    *pipes
@@ -242,6 +243,9 @@ func (d *Daemon) Close() error {
 		errs = append(errs, d.door.Close())
 	}
 	d.wg.Wait()
+	if d.warden != nil {
+		d.warden.meter.Close()
+	}
 	if d.lender != nil {
 		d.lender.Close()
 		errs = append(errs, d.nests.Close())
@@ -335,10 +339,27 @@ func (d *Daemon) renew() {
 
 // sample is this node's load as it tells others.
 func (d *Daemon) sample() cluster.Load {
-	load, _ := gauge.Load()
+	load := d.load.now()
 	_, busy, _ := d.placer.busy()
 	slots, _ := d.placer.offered()
 	return cluster.Load{Slots: slots, Busy: busy, Load: load}
+}
+
+// loadAverage is that of the machine, which the kernel counts each five seconds, and many ask for.
+type loadAverage struct {
+	mu   sync.Mutex
+	read time.Time
+	last float64
+}
+
+func (l *loadAverage) now() float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := time.Now(); now.Sub(l.read) > time.Second/2 {
+		l.read = now
+		l.last, _ = gauge.Load()
+	}
+	return l.last
 }
 
 // memory is what jobs may have of this node's memory in all, and what of it could be promised now.

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,9 +22,10 @@ import (
 // their end, the greatest of their processes, is enough.
 type warden struct {
 	d      *Daemon
+	meter  *gauge.Meter
 	budget atomic.Int64 // of all jobs, in bytes; 0: not known
 	count  func() (kills int64, ok bool)
-	soon   chan struct{} // a look is due now: holds one
+	sooner chan struct{} // the next look is due earlier than it was: holds one
 
 	mu    sync.Mutex // guards the rest
 	jobs  map[*burden]struct{}
@@ -31,6 +33,9 @@ type warden struct {
 	since time.Time // when there were more than before
 	left  int       // of these, that no job was found for
 	short bool      // at the last look there was less than the budget
+	last  time.Time // the last look
+	due   time.Time // the next
+	rests time.Time // until then none comes for the sake of a new job
 
 	stuck time.Time // since when others have much of it and no job of ours any; the loop's
 }
@@ -48,9 +53,12 @@ type burden struct {
 }
 
 const (
-	often = 250 * time.Millisecond // is the pace while anything runs
+	often = 250 * time.Millisecond // is how soon a job is looked at for the first time, and the pace while jobs may soon have all the memory
 	rare  = time.Second            // and else
 	hasty = 10 * time.Millisecond  // is between two looks at least
+
+	// rush is how much memory a CPU may take in a second: the kernel must have cleared it.
+	rush = 2 << 30
 
 	// thrashing is the share of time in which nothing goes on for want of memory above which nothing new is granted, whatever seems free.
 	thrashing = 0.1
@@ -70,13 +78,14 @@ const (
 func reserve(total int64) int64 { return min(max(total/32, 64<<20), 1<<30) }
 
 func newWarden(d *Daemon) *warden {
-	return &warden{d: d, count: gauge.Kills, soon: make(chan struct{}, 1), jobs: map[*burden]struct{}{}}
+	m := gauge.NewMeter()
+	return &warden{d: d, meter: m, count: m.Kills, sooner: make(chan struct{}, 1), jobs: map[*burden]struct{}{}}
 }
 
 // open finds out how much memory there is for jobs.
 func (w *warden) open() {
 	budget := w.d.cfg.Memory
-	if _, total, err := gauge.Memory(); budget == 0 && err == nil {
+	if _, total, err := w.meter.Memory(); budget == 0 && err == nil {
 		budget = max(0, total-reserve(total))
 	}
 	w.budget.Store(budget)
@@ -87,9 +96,14 @@ func (w *warden) open() {
 
 // enter begins to look at a job.
 func (w *warden) enter(b *burden) *burden {
+	due := w.d.now().Add(often)
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.jobs[b] = struct{}{}
-	w.mu.Unlock()
+	if due.Before(w.rests) {
+		due = w.rests
+	}
+	w.bringLocked(due)
 	return b
 }
 
@@ -97,15 +111,23 @@ func (w *warden) enter(b *burden) *burden {
 // memory was not free yet, the next job is not to wait for the next look.
 func (w *warden) leave(b *burden) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	_, in := w.jobs[b]
 	delete(w.jobs, b)
-	short := w.short
-	w.mu.Unlock()
-	if in && short {
-		select {
-		case w.soon <- struct{}{}:
-		default:
-		}
+	if in && w.short {
+		w.bringLocked(w.last.Add(hasty))
+	}
+}
+
+// bringLocked has the next look come by then.
+func (w *warden) bringLocked(due time.Time) {
+	if !due.Before(w.due) {
+		return
+	}
+	w.due = due
+	select {
+	case w.sooner <- struct{}{}:
+	default:
 	}
 }
 
@@ -141,39 +163,33 @@ func (w *warden) countLocked(now time.Time) {
 
 // run looks until the daemon ends.
 func (w *warden) run() {
-	t := time.NewTimer(often)
+	t := time.NewTimer(rare)
 	defer t.Stop()
-	looked, due := w.d.now(), false
 	for {
+		now := w.d.now()
+		w.mu.Lock()
+		wait := w.due.Sub(now)
+		w.mu.Unlock()
+		if wait <= 0 {
+			w.look(now)
+			continue
+		}
+		t.Reset(wait)
 		select {
 		case <-t.C:
-		case <-w.soon:
-			due = true
+		case <-w.sooner:
 		case <-w.d.ctx.Done():
 			return
 		}
-		now := w.d.now()
-		if wait := hasty - now.Sub(looked); due && wait > 0 {
-			t.Reset(wait)
-			continue
-		}
-		w.mu.Lock()
-		busy := len(w.jobs) > 0
-		w.mu.Unlock()
-		pace := often
-		if due || busy || now.Sub(looked) >= rare {
-			looked, due = now, false
-			pace = min(max(often, w.look(now)), rare)
-		}
-		t.Reset(pace)
 	}
 }
 
-// look measures, tells placement, and says when to look again at the earliest: with many processes that is later, so that looks take little more than a hundredth of a CPU.
-func (w *warden) look(now time.Time) time.Duration {
+// look measures, tells placement, and decides when to look again: with many processes that is later, so that looks take little more than a hundredth of a CPU.
+func (w *warden) look(now time.Time) {
 	begun := time.Now()
-	available, total, err := gauge.Memory() // before the jobs: what one takes meanwhile must not seem to be others'
+	available, total, err := w.meter.Memory() // before the jobs: what one takes meanwhile must not seem to be others'
 	w.mu.Lock()
+	w.last, w.due = now, now.Add(rare)
 	var all []*burden
 	for b := range w.jobs {
 		all = append(all, b)
@@ -202,8 +218,10 @@ func (w *warden) look(now time.Time) time.Duration {
 		used += n
 		w.d.placer.uses(b.grant, n)
 	}
+	left := int64(0)
 	if budget := w.budget.Load(); err == nil && budget > 0 {
-		present := allowance(budget, used, available-reserve(total), gauge.Stalled())
+		present := allowance(budget, used, available-reserve(total), w.meter.Stalled())
+		left = present - used
 		if len(all) > 0 || present >= budget-budget/squeezed {
 			w.stuck = now
 		}
@@ -212,7 +230,22 @@ func (w *warden) look(now time.Time) time.Duration {
 		w.mu.Unlock()
 		w.d.placer.mayUse(budget, present, w.stuck == now || now.Sub(w.stuck) > hunger)
 	}
-	return 100 * time.Since(begun)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	rests := min(100*time.Since(begun), rare)
+	w.rests = now.Add(rests)
+	if due := now.Add(max(rests, pace(len(all), left))); due.Before(w.due) {
+		w.due = due
+	}
+}
+
+// pace is how soon so many jobs are to be looked at again of which all could have so much more memory: not before they may have taken it.
+func pace(jobs int, left int64) time.Duration {
+	if jobs == 0 {
+		return rare
+	}
+	seconds := float64(left) / float64(rush*int64(runtime.NumCPU()))
+	return max(often, min(rare, time.Duration(seconds*float64(time.Second))))
 }
 
 // allowance is how much memory jobs may have in all: their budget, but no more than what they have and what could be had. So what others

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -71,5 +72,47 @@ func TestSizesAreForPeople(t *testing.T) {
 		if got := size(n); got != want {
 			t.Errorf("%d: %s", n, got)
 		}
+	}
+}
+
+func TestJobsAreLookedAtAgainBeforeTheyMayHaveTakenAll(t *testing.T) {
+	if got := pace(0, 0); got != rare {
+		t.Errorf("no jobs: %v", got)
+	}
+	second := int64(rush) * int64(runtime.NumCPU()) // what may be taken in one
+	for _, c := range []struct {
+		left int64
+		want time.Duration
+	}{{-1, often}, {0, often}, {second / 8, often}, {second / 2, rare / 2}, {second, rare}, {100 * second, rare}} {
+		if got := pace(1, c.left); got != c.want {
+			t.Errorf("%d left: %v, want %v", c.left, got, c.want)
+		}
+	}
+}
+
+// Where memory is plenty looks are rare, and the first at a job, which tells what its kind has, comes soon all the same.
+func TestANewJobBringsTheNextLookForward(t *testing.T) {
+	now := time.Unix(1000, 0)
+	w := newWarden(&Daemon{now: func() time.Time { return now }})
+	w.last, w.due = now, now.Add(rare)
+	job := w.enter(&burden{})
+	if w.due != now.Add(often) || len(w.sooner) != 1 {
+		t.Errorf("due in %v", w.due.Sub(now))
+	}
+	<-w.sooner
+	now = now.Add(often / 2)
+	w.enter(&burden{})
+	if w.due != now.Add(often/2) || len(w.sooner) != 0 {
+		t.Errorf("the second: due in %v", w.due.Sub(now))
+	}
+	w.short = true
+	w.leave(job)
+	if w.due != w.last.Add(hasty) || len(w.sooner) != 1 {
+		t.Errorf("memory was short: due in %v", w.due.Sub(now))
+	}
+	w.due, w.rests = now.Add(2*rare), now.Add(rare)
+	w.enter(&burden{})
+	if w.due != w.rests {
+		t.Errorf("a look takes long: due in %v", w.due.Sub(now))
 	}
 }

@@ -107,7 +107,7 @@ func ancestors(m mount, group string) []string {
 func parseMounts(text string) []mount {
 	var all []mount
 	for line := range strings.Lines(text) {
-		if !strings.Contains(line, " - cgroup") { // a machine may have thousands of others, and this is read a few times a second
+		if !strings.Contains(line, " - cgroup") { // a machine may have thousands of others
 			continue
 		}
 		before, after, ok := strings.Cut(strings.TrimSpace(line), " - ")

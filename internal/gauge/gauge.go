@@ -1,9 +1,9 @@
 // Package gauge samples this machine: what this process may use of it, and how busy it is.
 //
-// Every function reads the kernel's own files anew, keeps nothing, may be called from any goroutine, and costs well under
-// a millisecond; those about a list of processes, some microseconds more for each. What a node may promise is always "what may this process use", not
-// "what does the machine have": a daemon in a container, a Slurm step or a systemd slice shares the machine and must not promise all of it. Only Load
-// and Busy are the whole machine's.
+// Every function reads the kernel's own files anew, may be called from any goroutine, and costs well under a millisecond; those about a list of processes,
+// some microseconds more for each. None keeps anything: who looks again and again at what this process may have of the memory has a Meter, which keeps the files
+// open. What a node may promise is always "what may this process use", not "what does the machine have": a daemon in a container, a Slurm step or a systemd slice
+// shares the machine and must not promise all of it. Only Load and Busy are the whole machine's.
 //
 // What it reads is passed to the pure functions of cgroup.go and memory.go as an fs.FS whose root is "/", so that the
 // layouts of other machines (cgroup v1, v2, both at once, containers with and without a cgroup namespace) are tables in
@@ -59,9 +59,6 @@ func load(root fs.FS) (float64, error) {
 	}
 	return v, nil
 }
-
-// Memory is how many bytes this process may have in all, and how many of them could be had now without swapping.
-func Memory() (available, total int64, err error) { return memory(machine) }
 
 // Boot is the identity of the running kernel's boot. Two processes that see the same one run on one kernel.
 // It is empty where the kernel does not tell.

@@ -106,14 +106,14 @@ func TestMemoryIsNarrowedByEveryGroupAbove(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			available, total, err := memory(tt.host)
+			available, total, err := memory(tt.host, groups(tt.host, "memory"))
 			if err != nil || available != tt.available || total != tt.total {
 				t.Errorf("memory = %d of %d, %v; want %d of %d", available, total, err, tt.available, tt.total)
 			}
 		})
 	}
 	for _, bad := range []string{"", "MemTotal: 5 kB\n", "MemTotal: x kB\nMemAvailable: 3 kB\n"} {
-		if _, _, err := memory(host("proc/meminfo", bad)); err == nil {
+		if _, _, err := memory(host("proc/meminfo", bad), nil); err == nil {
 			t.Errorf("memory of %q: no error", bad)
 		}
 	}
@@ -145,7 +145,9 @@ func TestThisMachineAgreesWithItsOwnTools(t *testing.T) {
 	if v, err := Load(); err != nil || v < 0 {
 		t.Errorf("Load() = %v, %v", v, err)
 	}
-	if a, total, err := Memory(); err != nil || a <= 0 || total < a {
+	m := NewMeter()
+	defer m.Close()
+	if a, total, err := m.Memory(); err != nil || a <= 0 || total < a {
 		t.Errorf("Memory() = %d of %d, %v", a, total, err)
 	}
 	if len(Boot()) != 36 {

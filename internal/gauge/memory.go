@@ -10,7 +10,7 @@ import (
 )
 
 // memory is the machine's memory, narrowed by each group above this process that has a limit.
-func memory(root fs.FS) (available, total int64, err error) {
+func memory(root fs.FS, groups []group) (available, total int64, err error) {
 	b, err := fs.ReadFile(root, "proc/meminfo")
 	if err != nil {
 		return 0, 0, fmt.Errorf("read memory: %w", err)
@@ -24,7 +24,7 @@ func memory(root fs.FS) (available, total int64, err error) {
 		return 0, 0, errors.New("read memory: no MemAvailable in meminfo")
 	}
 	total, available = total<<10, available<<10
-	for _, g := range groups(root, "memory") {
+	for _, g := range groups {
 		limit, free, ok := groupMemory(root, g)
 		if ok {
 			total, available = min(total, limit), min(available, free)

@@ -24,7 +24,8 @@ func TestKillsAreThoseOfTheNearestGroupThatTells(t *testing.T) {
 			"sys/fs/cgroup/a/memory.events", "oom_kill 5\n"}, 5, true},
 		{"v1", []string{info, mountHybrid, mine, "1:memory:/s\n", "sys/fs/cgroup/memory/s/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"}, 2, true},
 	} {
-		if n, ok := kills(host(tt.host...)); n != tt.want || ok != tt.ok {
+		h := host(tt.host...)
+		if n, ok := kills(h, groups(h, "memory")); n != tt.want || ok != tt.ok {
 			t.Errorf("%s: %d, %v; want %d, %v", tt.name, n, ok, tt.want, tt.ok)
 		}
 	}
@@ -41,7 +42,8 @@ func TestStallsAreThoseOfAllAtOnce(t *testing.T) {
 		{[]string{"proc/pressure/memory", "full avg10=x\n"}, 0},
 		{[]string{info, mountV2, mine, "0::/a\n", "sys/fs/cgroup/a/memory.pressure", text, "proc/pressure/memory", "full avg10=99.0 x\n"}, 0.125},
 	} {
-		if got := stalled(host(tt.host...)); got != tt.want {
+		h := host(tt.host...)
+		if got := stalled(h, groups(h, "memory")); got != tt.want {
 			t.Errorf("%q: %v, want %v", tt.host, got, tt.want)
 		}
 	}
@@ -126,17 +128,5 @@ func BenchmarkResident(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		Resident(pids)
-	}
-}
-
-func BenchmarkKills(b *testing.B) {
-	for b.Loop() {
-		Kills()
-	}
-}
-
-func BenchmarkMemory(b *testing.B) {
-	for b.Loop() {
-		Memory()
 	}
 }

@@ -6,33 +6,24 @@ import (
 	"strings"
 )
 
-// Kills is how many processes the kernel has killed for want of memory, ever, in the groups that this process and its children are in; where there are
-// none, on the machine. Only a change of it says anything.
-func Kills() (int64, bool) { return kills(machine) }
-
-func kills(root fs.FS) (n int64, ok bool) {
-	for _, g := range groups(root, "memory") {
-		file := "memory.events" // of the group and all below it
+// kills counts those of the nearest group that tells, which is of all below it, too; else those of the machine.
+func kills(root fs.FS, groups []group) (n int64, ok bool) {
+	for _, g := range groups {
+		file := "memory.events"
 		if !g.v2 {
 			file = "memory.oom_control"
 		}
-		if k, found := field(read(root, g.dir, file), "oom_kill"); found && !ok {
-			n, ok = k, true
+		if n, ok = field(read(root, g.dir, file), "oom_kill"); ok {
+			return n, ok
 		}
 	}
-	if !ok {
-		n, ok = field(read(root, "proc", "vmstat"), "oom_kill")
-	}
-	return n, ok
+	return field(read(root, "proc", "vmstat"), "oom_kill")
 }
 
-// Stalled is the share of the last ten seconds in which nothing of the nearest group, or of the machine, could go on for want of memory. It is 0
-// where the kernel does not tell.
-func Stalled() float64 { return stalled(machine) }
-
-func stalled(root fs.FS) float64 {
+// stalled is what the nearest group of v2 says of want of memory, or the machine.
+func stalled(root fs.FS, groups []group) float64 {
 	text := ""
-	for _, g := range groups(root, "memory") {
+	for _, g := range groups {
 		if g.v2 && text == "" {
 			text = read(root, g.dir, "memory.pressure")
 		}
