@@ -10,6 +10,7 @@ import (
 	"mexec"
 	"mexec/internal/gauge"
 	"mexec/internal/history"
+	"mexec/internal/pulse"
 	"mexec/internal/wire/mexecpb"
 )
 
@@ -128,7 +129,7 @@ func (d *Daemon) keep(k Keeper) {
 	d.costs.mu.Lock()
 	d.costs.known.Restore(rows)
 	d.costs.mu.Unlock()
-	t := time.NewTicker(time.Second)
+	t := time.NewTimer(pulse.Next(time.Second))
 	defer t.Stop()
 	said := false
 	save := func() {
@@ -148,6 +149,7 @@ func (d *Daemon) keep(k Keeper) {
 		select {
 		case <-t.C:
 			save()
+			t.Reset(pulse.Next(time.Second))
 		case <-d.ctx.Done():
 			save()
 			if err := k.Close(); err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"mexec/internal/gauge"
 	"mexec/internal/owner"
+	"mexec/internal/pulse"
 )
 
 // Owner first: what this node's users do besides mexec is measured each second, and what they leave is what other homes may have (internal/owner).
@@ -22,7 +23,7 @@ func (d *Daemon) watchOwner() {
 		return
 	}
 	o := owner.New(owner.Config{Slots: d.cfg.Slots, CPUs: cpus, Floor: d.cfg.OwnerFloor})
-	t := time.NewTicker(ownerLook)
+	t := time.NewTimer(pulse.Next(ownerLook))
 	defer t.Stop()
 	for {
 		if s, err := d.look(); err != nil {
@@ -33,6 +34,7 @@ func (d *Daemon) watchOwner() {
 		}
 		select {
 		case <-t.C:
+			t.Reset(pulse.Next(ownerLook))
 		case <-d.ctx.Done():
 			return
 		}

@@ -13,6 +13,7 @@ import (
 	"mexec/internal/cluster"
 	"mexec/internal/link"
 	"mexec/internal/place"
+	"mexec/internal/pulse"
 	"mexec/internal/wire/mexecpb"
 )
 
@@ -57,13 +58,14 @@ func newPeers(d *Daemon, self mexec.Node) *peers {
 
 // follow keeps the view until the daemon ends.
 func (p *peers) follow() {
-	t := time.NewTicker(time.Second)
+	t := time.NewTimer(pulse.Next(time.Second))
 	defer t.Stop()
 	for {
 		p.refresh(p.d.cluster.Members())
 		select {
 		case <-p.d.cluster.Changed():
 		case <-t.C:
+			t.Reset(pulse.Next(time.Second))
 		case <-p.d.ctx.Done():
 			return
 		}

@@ -12,6 +12,7 @@ import (
 
 	"mexec"
 	"mexec/internal/jobserver"
+	"mexec/internal/pulse"
 )
 
 // jobs is how a tool is told how many jobs may run.
@@ -137,7 +138,7 @@ func (p *pool) started(pid int) {
 }
 
 // look is how often lost tokens are looked for.
-const look = 250 * time.Millisecond
+const look = 400 * time.Millisecond
 
 // mend replaces the tokens of clients that were killed. Nobody tells of that, so what is held is compared with what could hold it: each token that a client holds stands for
 // a child of it, below which some process has no children. So there are never more of them than such leaves below the tool; what is held beyond
@@ -145,11 +146,12 @@ const look = 250 * time.Millisecond
 // A job on another node that has opened its jobserver may have any number of tokens; while there is one, none is taken for lost.
 func (p *pool) mend(tool int) {
 	var losses jobserver.Losses
-	t := time.NewTicker(look)
+	t := time.NewTimer(pulse.Next(look))
 	defer t.Stop()
 	for {
 		select {
 		case <-t.C:
+			t.Reset(pulse.Next(look))
 		case <-p.done:
 			return
 		}

@@ -8,6 +8,7 @@ import (
 	"mexec"
 	"mexec/internal/ctl"
 	"mexec/internal/place"
+	"mexec/internal/pulse"
 )
 
 // sink hears what happens to a build, batch by batch, from one goroutine. It may take its time: what it delays is only what it hears itself.
@@ -45,7 +46,7 @@ func (b *build) watch(sinks ...sink) (stop func(tool *ending)) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(turn)
+		tick := time.NewTimer(pulse.Next(turn))
 		defer tick.Stop()
 		for open := true; open; {
 			select {
@@ -54,6 +55,7 @@ func (b *build) watch(sinks ...sink) (stop func(tool *ending)) {
 				open = more
 			case <-tick.C:
 				tell(b.kept(nil))
+				tick.Reset(pulse.Next(turn))
 			}
 		}
 		tell(b.kept(tool))

@@ -15,6 +15,7 @@ import (
 
 	"mexec"
 	"mexec/internal/place"
+	"mexec/internal/pulse"
 	"mexec/internal/wire/mexecpb"
 )
 
@@ -229,8 +230,8 @@ func (p *Pool) serve(l *Link) error {
 	p.wg.Go(func() {
 		receive(stream.Recv, &ears, func(note *mexecpb.FromWorker) { p.hear(l, clk, note) }, gone)
 	})
-	ticker := time.NewTicker(p.cfg.KeepAlive / beatsPerLife)
-	defer ticker.Stop()
+	beats := time.NewTimer(pulse.Next(p.cfg.KeepAlive / beatsPerLife))
+	defer beats.Stop()
 	for {
 		note := &mexecpb.FromHome{}
 		select {
@@ -238,7 +239,8 @@ func (p *Pool) serve(l *Link) error {
 			return plain(err)
 		case <-ctx.Done():
 			return errors.New("this node is stopping")
-		case <-ticker.C:
+		case <-beats.C:
+			beats.Reset(pulse.Next(p.cfg.KeepAlive / beatsPerLife))
 			if ears.tick() {
 				return errSilent
 			}

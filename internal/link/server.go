@@ -19,6 +19,7 @@ import (
 	"mexec"
 	"mexec/internal/ident"
 	"mexec/internal/place"
+	"mexec/internal/pulse"
 	"mexec/internal/wire/mexecpb"
 )
 
@@ -171,8 +172,8 @@ func (s *Server) Link(stream mexecpb.Node_LinkServer) error {
 	}
 	gone := make(chan error, 1) // its sender ends when this handler has: Recv fails then
 	go receive(stream.Recv, &ears, func(note *mexecpb.FromHome) { s.hear(ses, clk, note) }, gone)
-	ticker := time.NewTicker(s.cfg.KeepAlive / beatsPerLife)
-	defer ticker.Stop()
+	beats := time.NewTimer(pulse.Next(s.cfg.KeepAlive / beatsPerLife))
+	defer beats.Stop()
 	for {
 		note := &mexecpb.FromWorker{}
 		select {
@@ -183,7 +184,8 @@ func (s *Server) Link(stream mexecpb.Node_LinkServer) error {
 			return err
 		case <-ctx.Done():
 			return status.Error(codes.Aborted, "a newer link of the same node")
-		case <-ticker.C:
+		case <-beats.C:
+			beats.Reset(pulse.Next(s.cfg.KeepAlive / beatsPerLife))
 			if ears.tick() {
 				s.cfg.Log.Warn(fmt.Sprintf("link %s: lost: %v", id, errSilent))
 				return status.Error(codes.Unavailable, errSilent.Error())

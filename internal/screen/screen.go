@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"mexec/internal/pulse"
 )
 
 const (
@@ -76,7 +78,11 @@ func (s *Screen) run() {
 			defer signal.Stop(stops)
 		}
 	}
-	tick := time.NewTicker(often)
+	pace := often
+	if s.tty == nil {
+		pace = time.Second
+	}
+	tick := time.NewTimer(pulse.Next(pace))
 	defer tick.Stop()
 	for {
 		select {
@@ -89,6 +95,7 @@ func (s *Screen) run() {
 			s.step(time.Now())
 		case <-tick.C:
 			s.step(time.Now())
+			tick.Reset(pulse.Next(pace))
 		}
 	}
 }

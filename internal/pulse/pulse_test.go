@@ -1,0 +1,23 @@
+package pulse
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestMomentsOfAPeriodAreAmongThoseOfItsParts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		age := time.Duration(rapid.Int64Range(-1<<60, 1<<60).Draw(t, "age"))
+		part := time.Duration(rapid.Int64Range(1, int64(time.Second)).Draw(t, "part"))
+		whole := part * time.Duration(rapid.IntRange(1, 50).Draw(t, "times"))
+		wait := next(age, whole)
+		if wait <= 0 || wait > whole {
+			t.Fatalf("%v to the next of a period of %v", wait, whole)
+		}
+		if at := age + wait; next(at, part) != part || next(at, whole) != whole {
+			t.Errorf("%v is no moment of %v", at, part)
+		}
+	})
+}
