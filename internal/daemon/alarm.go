@@ -1,9 +1,13 @@
 package daemon
 
-import "time"
+import (
+	"time"
 
-// When placement looks at its jobs though nothing has happened: ten times a second while anything waits, runs or is held, once a second otherwise, and
-// when a queue is due to ask for more.
+	"mexec/internal/pulse"
+)
+
+// When placement looks at its jobs though nothing has happened: ten times a second while anything waits or is held unused, or a build of a cluster is watched, whose room others
+// change; once a second otherwise, and when a queue is due to ask for more.
 
 // tick says when the next one is due, if stir is not sent to before.
 func (p *placer) tick() time.Duration {
@@ -14,9 +18,9 @@ func (p *placer) tick() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.calm = p.calmLocked(); p.calm {
-		return time.Second
+		return pulse.Next(time.Second)
 	}
-	return 100 * time.Millisecond
+	return pulse.Next(100 * time.Millisecond)
 }
 
 // stirLocked has the next tick come soon where it no longer may be far.
@@ -30,7 +34,9 @@ func (p *placer) stirLocked() {
 	}
 }
 
-func (p *placer) calmLocked() bool { return p.home.Calm() && p.slots.Calm() && p.watchers == nil }
+func (p *placer) calmLocked() bool {
+	return p.home.Calm() && p.slots.Calm() && (p.watchers == nil || p.pool == nil)
+}
 
 // alarmLocked has home look again when it wants to: between two ticks a job would wait for what nobody has.
 func (p *placer) alarmLocked(now time.Time) {

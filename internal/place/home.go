@@ -317,8 +317,10 @@ func (h *Home) Tick(now time.Time) {
 	h.settle(now)
 }
 
-// Calm says that nothing waits, runs or is held: until something comes, Tick has little to do and may come once a second.
-func (h *Home) Calm() bool { return h.waiting == 0 && len(h.active) == 0 }
+// Calm says that nothing waits or is held unused, or was told and is no longer so: until something comes, Tick has little to do and may come once a second.
+func (h *Home) Calm() bool {
+	return h.waiting == 0 && h.idle == 0 && !slices.ContainsFunc(h.active, (*node).restless)
+}
 
 // settle is the one place where jobs meet grants: it keeps jobs that no node may have here, starts what can be started, and
 // asks for slots for the rest.

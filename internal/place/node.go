@@ -102,6 +102,11 @@ func (n *node) find(s *share) *stake {
 	return nil
 }
 
+// restless says whether Tick has something to take back, or to forget, where nothing waits.
+func (n *node) restless() bool {
+	return len(n.early)+len(n.refuses) > 0 || slices.ContainsFunc(n.stakes, func(s stake) bool { return s.told > s.running })
+}
+
 // want is all that the node is to be told.
 func (n *node) want() []Share {
 	var w []Share

@@ -67,8 +67,8 @@ func (s *Slots) Busy() int { return s.counted }
 // Free is what could be granted now.
 func (s *Slots) Free() int { return max(0, s.total-s.counted) }
 
-// Calm says that nobody holds or wants any, as Home.Calm does.
-func (s *Slots) Calm() bool { return len(s.grants) == 0 && s.wanted() == 0 }
+// Calm says that no grant lies idle, and that nobody wants one of what is free, as Home.Calm does.
+func (s *Slots) Calm() bool { return s.idle.first == nil && (s.wanted() == 0 || s.Free() == 0) }
 
 // Memory is how many bytes the jobs may use, 0 if that is not counted; Reserved how many are promised, and Spare how many more could be now.
 func (s *Slots) Memory() int64 { return s.budget }
