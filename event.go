@@ -24,7 +24,7 @@ const (
 	Gap EventKind = "gap" // Source, Why
 
 	// Of the cluster.
-	Cluster EventKind = "cluster" // Nodes, Room: at the begin, and whenever one of them has changed
+	Cluster EventKind = "cluster" // Nodes, Room: at the begin, and whenever one of them has changed; no Nodes: they are as before
 )
 
 // Event is one thing that happened to a build. Events of one job come in the order in which they happened; those of different jobs,

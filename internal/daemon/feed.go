@@ -13,6 +13,7 @@ import (
 	"mexec/internal/ledger"
 	"mexec/internal/local"
 	"mexec/internal/place"
+	"mexec/internal/pulse"
 	"mexec/internal/wire"
 )
 
@@ -23,9 +24,14 @@ import (
 // was hung up on knows, and what he is told first when he comes again is true.
 
 const (
-	// gather is how long events are collected before they are sent. Each sending wakes the reader up, on a CPU that the jobs could use; nobody sees a
-	// screen or feels a slot that is this late.
-	gather = 20 * time.Millisecond
+	// gather is how long events are collected before they are sent. Each sending wakes the reader up, on a CPU that the jobs could use, and nobody sees a
+	// screen that is this late. Room is told at once. So is, nearly, what a build is told at its begin: it learns from that which commands are short.
+	gather = 100 * time.Millisecond
+	early  = 20 * time.Millisecond
+	begin  = 2 * time.Second
+
+	// survey is how often the nodes are told of.
+	survey = time.Second
 
 	// backlog bounds what waits for one watcher, in bytes of memory: some 10,000 events.
 	backlog = 4 << 20
@@ -42,17 +48,20 @@ type watcher struct {
 	build mexec.BuildID
 	wish  place.Nodes
 	uid   uint32
-	wake  chan struct{}
+	began time.Time
+	due   *time.Timer   // what waits is to be sent
+	haste chan struct{} // at once
 
 	hangUp func() // never waits
 
 	pending []mexec.Event
 	size    int  // of pending, about
 	slow    bool // there was more than that
+	parts   bool // it has said that it is done
 	open    int  // jobs that it was told of and not the end of
 	nodes   []mexec.Node
 	room    int
-	told    time.Time // of nodes and room
+	asked   time.Time // when the nodes were last looked at for it
 }
 
 // see reads a query `watch BUILD NODES`, where NODES may be missing.
@@ -62,7 +71,7 @@ func see(what string, uid uint32) (*watcher, error) {
 		return nil, errors.New("query watch: which build?")
 	}
 	wish, err := place.ParseNodes(nodes)
-	return &watcher{build: mexec.BuildID(build), wish: wish, uid: uid, wake: make(chan struct{}, 1)}, err
+	return &watcher{build: mexec.BuildID(build), wish: wish, uid: uid, began: time.Now(), due: time.NewTimer(0), haste: make(chan struct{}, 1)}, err
 }
 
 // watch tells a client of a build until it has shut down its side, or either of both closes.
@@ -100,23 +109,21 @@ func (d *Daemon) watch(conn *local.Conn, uid uint32, what string) error {
 			return nil
 		case ctx.Err() == nil:
 			select {
-			case <-w.wake:
-			case <-ctx.Done():
-				continue
-			}
-			select {
-			case <-time.After(gather):
+			case <-w.due.C:
+			case <-w.haste:
 			case <-ctx.Done():
 			}
 			continue
 		case last.IsZero():
 			last = time.Now().Add(farewell)
+			p.part(w)
+			continue
 		}
 		if open == 0 || !time.Now().Before(last) {
 			return nil
 		}
 		select {
-		case <-w.wake:
+		case <-w.haste:
 		case <-time.After(time.Until(last)):
 		case <-d.ctx.Done():
 		}
@@ -172,7 +179,15 @@ func (p *placer) news(w *watcher) (events []mexec.Event, open int, slow bool) {
 	defer p.mu.Unlock()
 	events = w.pending
 	w.pending, w.size = nil, 0
+	w.due.Stop()
 	return events, w.open, w.slow
+}
+
+// part has a watcher that is about to leave hear of everything at once.
+func (p *placer) part(w *watcher) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w.parts = true
 }
 
 // publishLocked hands the changes in the book to those that they are for.
@@ -186,13 +201,22 @@ func (p *placer) publishLocked() {
 	}
 }
 
-// announce tells those who watch what has changed in the cluster.
+// announce tells those who watch what has changed in the cluster: of their room at once, of its nodes once a second.
 func (d *Daemon) announce() {
 	p := d.placer
 	p.mu.Lock()
-	nobody := p.watchers == nil
+	now, due := p.now(), false
+	for _, w := range p.watchers {
+		if now.Sub(w.asked) >= survey {
+			due = true
+		} else if room := p.roomLocked(w, now); room != w.room {
+			w.room = room
+			w.add(mexec.Event{Kind: mexec.Cluster, At: now, Room: room}, 0)
+			w.hurry()
+		}
+	}
 	p.mu.Unlock()
-	if nobody {
+	if !due {
 		return
 	}
 	nodes := d.peers.view() // it takes the lock itself
@@ -203,21 +227,34 @@ func (d *Daemon) announce() {
 	}
 }
 
-// clusterLocked tells a watcher of the cluster: of nodes that come and go and of its room at once, of how busy they are once a second.
+func (p *placer) roomLocked(w *watcher, now time.Time) int {
+	return p.home.Room(w.wish, w.uid, p.slots.Busy(), now)
+}
+
+// clusterLocked tells a watcher of the cluster, if it does not know all that already.
 func (p *placer) clusterLocked(w *watcher, nodes []mexec.Node, now time.Time) {
-	room := p.home.Room(w.wish, w.uid, p.slots.Busy(), now)
+	w.asked = now
+	room := p.roomLocked(w, now)
 	same := func(a, b mexec.Node) bool {
-		if now.Sub(w.told) < time.Second {
-			a.Busy, a.Load = b.Busy, b.Load
-		}
 		a.Offset = b.Offset // which each beat changes
 		return a == b
 	}
 	if room == w.room && slices.EqualFunc(nodes, w.nodes, same) {
 		return
 	}
-	w.room, w.nodes, w.told = room, nodes, now
+	if room != w.room {
+		w.hurry()
+	}
+	w.room, w.nodes = room, nodes
 	w.add(mexec.Event{Kind: mexec.Cluster, At: now, Nodes: nodes, Room: room}, 256*len(nodes))
+}
+
+// hurry has what waits for a watcher sent at once.
+func (w *watcher) hurry() {
+	select {
+	case w.haste <- struct{}{}:
+	default:
+	}
 }
 
 // hear takes a change, if it is one that this user may know of.
@@ -240,13 +277,18 @@ func (w *watcher) add(e mexec.Event, text int) {
 	if w.slow {
 		return
 	}
+	switch {
+	case w.parts, w.size > batch:
+		w.hurry()
+	case len(w.pending) > 0: // it is being waited for
+	case time.Since(w.began) < begin:
+		w.due.Reset(early)
+	default:
+		w.due.Reset(pulse.Next(gather))
+	}
 	w.pending = append(w.pending, e)
 	if w.size += event + text; w.size > backlog {
 		w.pending, w.slow = nil, true
 		w.hangUp()
-	}
-	select {
-	case w.wake <- struct{}{}:
-	default:
 	}
 }

@@ -269,6 +269,47 @@ func TestABadWatchIsRefusedWithItsReason(t *testing.T) {
 	}
 }
 
+// A table of the nodes costs its reader more than all else that it is told, and the room changes with each grant of anybody.
+func TestRoomIsToldAtOnceAndTheNodesOnceASecond(t *testing.T) {
+	now := time.Unix(1000, 0)
+	d := &Daemon{now: func() time.Time { return now }, warden: &warden{}, drain: &drain{}}
+	self := mexec.Node{Number: 1, Name: "n1", State: mexec.Self, Slots: 2}
+	d.placer = newPlacer(self, d.now)
+	d.costs = newCosts(self.Name, d.placer)
+	d.peers = newPeers(d, self)
+	w, err := see("b", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.placer.watch(w, d.peers.view())
+	heard := func(what string, nodes, room int) {
+		t.Helper()
+		d.announce()
+		events, _, _ := d.placer.news(w)
+		switch {
+		case room == 0 && len(events) > 0, room > 0 && (len(events) != 1 || events[0].Room != room || len(events[0].Nodes) != nodes):
+			t.Errorf("%s: %+v", what, events)
+		case room > 0 && len(w.haste) == 0:
+			t.Errorf("%s: it waits for others", what)
+		}
+		select {
+		case <-w.haste:
+		default:
+		}
+	}
+	heard("at first", 1, 2)
+	grant := d.placer.occupy()
+	heard("a slot less", 0, 1)
+	heard("the same", 0, 0)
+	now = now.Add(survey)
+	d.announce() // the slot is busy
+	if events, _, _ := d.placer.news(w); len(events) != 1 || len(events[0].Nodes) != 1 || events[0].Nodes[0].Busy != 1 {
+		t.Errorf("a second later: %+v", events)
+	}
+	d.placer.cancelFor(grant)
+	heard("the slot is free", 0, 2)
+}
+
 // Events that come together travel together: each reply wakes its reader up.
 func TestRepliesHoldManyEvents(t *testing.T) {
 	events := make([]mexec.Event, 1000)

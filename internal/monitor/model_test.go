@@ -75,3 +75,13 @@ func TestTheEstimateGoesFromTheLastBuildToThePaceOfThisOne(t *testing.T) {
 		}
 	}
 }
+
+func TestNewsOfTheRoomAloneLeavesTheNodesAsTheyWere(t *testing.T) {
+	m := monitor.New(monitortest.Began, false)
+	m.Fold([]mexec.Event{{Kind: mexec.Cluster, At: monitortest.Began, Nodes: []mexec.Node{{Number: 1, Name: "node1", State: mexec.Self, Slots: 2}}, Room: 2}})
+	before := fmt.Sprintf("%+v", *m.Nodes()[0])
+	m.Fold([]mexec.Event{{Kind: mexec.Cluster, At: monitortest.Began.Add(time.Second), Room: 1}})
+	if after := m.Nodes(); len(after) != 1 || fmt.Sprintf("%+v", *after[0]) != before || m.Room != 1 {
+		t.Errorf("%+v, room %d; before %s", after, m.Room, before)
+	}
+}

@@ -26,10 +26,19 @@ type Room struct {
 	N  int
 }
 
-// cluster takes a view of the nodes. A build may have two, that of this node's daemon and that of its own, which knows itself alone: only the larger is
-// about a cluster.
+// cluster takes a view of the nodes, or how many commands they have slots for.
 func (m *Model) cluster(e *mexec.Event) {
-	m.views[e.Source] = e.Nodes
+	if e.Nodes != nil {
+		m.views[e.Source] = e.Nodes
+		m.survey()
+	}
+	m.rooms[e.Source] = e.Room
+	m.room(e.At)
+}
+
+// survey makes one view of all. A build may have two, that of this node's daemon and that of its own, which knows itself alone: only the larger is
+// about a cluster.
+func (m *Model) survey() {
 	for _, n := range m.nodes {
 		n.Up, n.Slots = false, 0
 	}
@@ -61,8 +70,6 @@ func (m *Model) cluster(e *mexec.Event) {
 			m.order = append(m.order, name)
 		}
 	}
-	m.rooms[e.Source] = e.Room
-	m.room(e.At)
 }
 
 // room is how many commands the build has slots for at the daemon that has the most.
