@@ -69,6 +69,51 @@ func TestJobStartsWhereAGrantComesFirst(t *testing.T) {
 	}
 }
 
+// Nobody asks for a slot here as long as the grant of another node lies idle: each command of a chain went there, one after the other.
+func TestALoneJobHasTheFreeSlotHereAndNotAnIdleGrantElsewhere(t *testing.T) {
+	left := func() *Home { // n2's grant is idle
+		h := three()
+		h.Submit(Job{ID: 1, Nodes: nodes(t, "2")}, t0)
+		h.Granted("n2", Offer{Grants: []Grant{1}, Lease: Lease}, t0)
+		h.Ended(1, Renewal{Grant: 2, Lease: Lease}, t0)
+		h.Take()
+		return h
+	}
+	h := left()
+	h.Submit(Job{ID: 2}, t0)
+	if todo := h.Take(); len(todo.Starts) != 0 || wants(todo)["n1"] != 1 {
+		t.Errorf("%+v", todo)
+	}
+	if due := h.Due(); due.After(t0.Add(Patience)) || due.IsZero() {
+		t.Errorf("looked at again at %v", due)
+	}
+	h.Granted("n1", Offer{Grants: []Grant{1}, Lease: Lease}, t0)
+	if todo := h.Take(); len(todo.Starts) != 1 || todo.Starts[0].Node != "n1" {
+		t.Errorf("%+v", todo)
+	}
+	there := func(what string, h *Home) {
+		t.Helper()
+		if todo := h.Take(); len(todo.Starts) != 1 || todo.Starts[0].Node != "n2" {
+			t.Errorf("%s: %+v", what, todo)
+		}
+	}
+	h = left()
+	h.Submit(Job{ID: 2}, t0)
+	h.Take()
+	h.Retry(t0.Add(Patience))
+	there("none is given here", h)
+	h = left()
+	h.me.Busy = h.me.Slots
+	h.Submit(Job{ID: 2}, t0)
+	there("none is free here", h)
+	h = left()
+	fast := upNode(2, "n2", 2)
+	fast.Speed = 2
+	h.Updates([]mexec.Node{fast}, t0)
+	h.Submit(Job{ID: 2, Cost: mexec.Cost{Wall: time.Second}}, t0)
+	there("it takes half as long there", h)
+}
+
 func TestSteadyJobsUseRenewedGrantsAndTellNothing(t *testing.T) {
 	h := three()
 	h.Submit(Job{ID: 1, Nodes: nodes(t, "2")}, t0)

@@ -33,7 +33,7 @@ func (h *Home) match(now time.Time) {
 		if n == nil {
 			j, n, g = h.other(q, now)
 		}
-		if n == nil {
+		if n == nil || h.nearer(j, n, now) {
 			q.tried = h.round
 			continue
 		}
@@ -57,6 +57,18 @@ func (h *Home) best(j *job, now time.Time) (best *node, grant int) {
 		}
 	}
 	return best, grant
+}
+
+// nearer says whether a job that is alone should rather have the slot that is free here: of this node's no grant lies idle merely because none was asked for since. What was
+// asked for and has not come is not waited for.
+func (h *Home) nearer(j *job, n *node, now time.Time) bool {
+	q, me := j.queue, h.me
+	if n == me || h.waiting > 1 || len(me.idle) > 0 || me.free() == 0 || h.underway(me, q) > 0 || now.Sub(j.since) >= Patience ||
+		!q.set.mine || h.lame(q.set) || h.foremost(me, q, now) == nil || h.cost(me, j) > h.cost(n, j) {
+		return false
+	}
+	q.sought, q.wide, q.spent = 0, false, false // it is asked for anew, and this node the first
+	return true
 }
 
 // suits says with which of its idle grants a node would run a job and when it would end, or why none (-1).
