@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -60,6 +61,10 @@ type build struct {
 
 // run runs the program as argv0. equip changes its arguments and environment where it must know more, how many jobs may run above all.
 func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, j jobs) error) (syscall.WaitStatus, error) {
+	// What mexecd does, and why, is said in daemon.Main. A tracer waits in the kernel for most of its time, and each time would give its processor away.
+	if b.traced == nil && b.getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/4))
+	}
 	signals := heed()
 	defer signal.Stop(signals)
 	short, err := shortLimit(b.getenv)

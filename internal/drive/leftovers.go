@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mexec/internal/pulse"
 )
 
 // leftovers are the processes that a build leaves behind on this node: on others they end with their job, and here nobody would look for them. They become
@@ -34,12 +36,13 @@ func inherit() *leftovers {
 	}
 	go func() {
 		defer close(l.done)
-		t := time.NewTicker(time.Second)
+		t := time.NewTimer(pulse.Next(time.Second))
 		defer t.Stop()
 		for {
 			select {
 			case <-t.C:
 				l.bury()
+				t.Reset(pulse.Next(time.Second))
 			case <-l.stop:
 				return
 			}
@@ -50,6 +53,11 @@ func inherit() *leftovers {
 
 // bury reaps orphans. Whoever has started a process waits for it, and takes it as soon as it has ended: what still lies there at the next look is nobody's.
 func (l *leftovers) bury() {
+	var any unix.Siginfo // most of the time there is none, and no list to be made
+	if err := unix.Waitid(unix.P_ALL, 0, &any, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err == nil && any.Signo == 0 {
+		clear(l.seen)
+		return
+	}
 	dead := map[int]bool{}
 	for _, pid := range children(os.Getpid()) {
 		if !ended(pid) {
