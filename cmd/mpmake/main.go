@@ -8,5 +8,5 @@ import (
 )
 
 func main() {
-	os.Exit(drive.Make(os.Args[1:], os.Environ(), os.Stderr))
+	os.Exit(drive.Make(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // Make is the program mpmake. It returns make's exit status, or does not return: a make that died of a signal takes mpmake with it.
-func Make(args []string, environ []string, stderr io.Writer) int {
+func Make(args, environ []string, stdout, stderr io.Writer) int {
 	fail := func(err error) int {
 		fmt.Fprintln(stderr, "mpmake:", err)
 		return 2 // as make itself when it can't go on
@@ -51,8 +51,22 @@ func Make(args []string, environ []string, stderr io.Writer) int {
 	if err != nil {
 		return fail(err)
 	}
+	if o.help && status == 0 {
+		fmt.Fprint(stdout, makeUsage)
+	}
 	return end(status)
 }
+
+const makeUsage = `
+Options of mpmake's own, which runs that make over the nodes of the cluster:
+  --quiet                     Say nothing of the cluster; make is given it, too.
+  --report=FILE               Write a page about the build: where and when each
+                              command ran, and what the end waited for.
+  --trace=FILE                Write that as a trace for Perfetto.
+  --rerun=never|safe|slow|always
+                              What becomes of a command whose node is lost.
+Without -j there are as many jobs as the cluster has room for. See mpmake(1).
+`
 
 // How many jobs a user allows: a number, or one of these.
 const (

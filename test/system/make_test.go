@@ -163,3 +163,18 @@ func files(t *testing.T, dir string) map[string]string {
 	}
 	return found
 }
+
+func TestHelpIsMakesAndOurs(t *testing.T) {
+	node1, _, _ := three(t)
+	makes := run(t, sh(node1, "make --help"))
+	for _, word := range []string{"--help", "-h"} {
+		r := run(t, sh(node1, "mpmake "+word))
+		ours, ok := strings.CutPrefix(r.out, makes.out)
+		if r.code != 0 || r.errs != "" || !ok || !strings.Contains(ours, "--report=FILE") {
+			t.Errorf("%s: %+v", word, r)
+		}
+	}
+	if r := run(t, sh(node1, "mpmake --help --no-such-option")); r.code != 2 || strings.Contains(r.out, "--report") {
+		t.Errorf("%+v", r)
+	}
+}
