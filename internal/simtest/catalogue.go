@@ -32,7 +32,10 @@ type Section struct {
 	Seeds      func(Shape) int
 }
 
-var pair = []string{"omniscient", "ours"}
+var (
+	pair   = []string{"omniscient", "ours"}
+	ideals = slices.Insert(slices.Clone(Schedulers), 1, "equal")
+)
 
 // few seeds where a run is large: it holds as many jobs.
 func few(s Shape) int {
@@ -43,6 +46,14 @@ func few(s Shape) int {
 }
 
 func one(Shape) int { return 1 }
+
+// several where there are few builds, each of many jobs: what one draw of them asks for may be far from the load that was meant.
+func several(s Shape) int {
+	if s.Nodes >= 1000 {
+		return 1
+	}
+	return 5
+}
 
 func loaded(name string, nodes, homes int, load float64, sizes Sizes) Shape {
 	s := Shape{
@@ -128,7 +139,7 @@ func Catalogue() []Section {
 		{"response", response, Schedulers, few},
 		{"homes", homes, pair, one},
 		{"small", small, Schedulers, few},
-		{"other", other, Schedulers, one},
+		{"other", other, ideals, several},
 		{"mixed", mixed, Schedulers, few},
 		{"faults", faults, []string{"ours"}, one},
 		{"memory", []Shape{packed}, []string{"ours"}, few},

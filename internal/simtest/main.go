@@ -55,7 +55,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 func runOne(name, scheduler string, seed uint64, stdout, stderr io.Writer) int {
 	shape, err := ShapeNamed(name)
 	if err == nil && scheduler != "" && makers[scheduler] == nil {
-		err = fmt.Errorf("scheduler %s: one of %s", scheduler, strings.Join(Schedulers, ", "))
+		err = fmt.Errorf("scheduler %s: one of %s", scheduler, strings.Join(ideals, ", "))
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "mexecsim: %v\n", err)
@@ -63,7 +63,7 @@ func runOne(name, scheduler string, seed uint64, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stdout, "%s: %s, seed %d\n", shape.Name, shape, seed)
 	code := 0
-	for _, s := range Schedulers {
+	for _, s := range ideals {
 		if scheduler != "" && s != scheduler || scheduler == "" && len(shape.Faults) > 0 && s != "ours" {
 			continue
 		}

@@ -222,7 +222,7 @@ func (r *report) Problems() string {
 // Bars says of each shape of the section whether the median and the 99th percentile are within 5 % and 15 % of the ideal.
 func (r *report) Bars() string {
 	var b strings.Builder
-	b.WriteString("| shape | median × ideal (at most 1.05) | p99 × ideal (at most 1.15) | reached |\n|---|---:|---:|---|\n")
+	b.WriteString("| shape | median × ideal (at most 1.05) | p99 × ideal (at most 1.15) | reached | beside the ideal that is fair |\n|---|---:|---:|---|---:|\n")
 	for _, s := range r.sections {
 		if s.Name != "response" && s.Name != "homes" && s.Name != "other" && s.Name != "mixed" {
 			continue
@@ -233,7 +233,11 @@ func (r *report) Bars() string {
 			if ratioOf(p, ideal, .5) > 1.05 || ratioOf(p, ideal, .99) > 1.15 {
 				reached = "**no**"
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", shape.Name, ratio(p, ideal, .5), ratio(p, ideal, .99), reached)
+			fair := ""
+			if ideal := r.pooled(shape.Name, "equal"); ideal != nil {
+				fair = ratio(p, ideal, .5) + ", " + ratio(p, ideal, .99)
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", shape.Name, ratio(p, ideal, .5), ratio(p, ideal, .99), reached, fair)
 		}
 	}
 	return b.String()

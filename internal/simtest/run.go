@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// Schedulers are what is compared, the ideal first and ours last.
+// Schedulers are what is compared, the ideal first and ours last. Beside them there is "equal", the ideal of those that must be fair.
 var Schedulers = []string{"omniscient", "random", "round robin", "least loaded", "just sent", "two choices", "sparrow", "ours"}
 
 var makers = map[string]func(*world) scheduler{
 	"omniscient":   newOmniscient,
+	"equal":        newEqual,
 	"random":       newRandom,
 	"round robin":  newRoundRobin,
 	"least loaded": newLeastLoaded,

@@ -24,7 +24,7 @@ func holds(t *testing.T, r *Result) {
 
 func TestEverySchedulerKeepsTheLimitsAndEndsEveryJobOnce(t *testing.T) {
 	for _, n := range []int{2, 10, 40} {
-		for _, name := range Schedulers {
+		for _, name := range ideals {
 			for seed := range uint64(2) {
 				holds(t, Run(brief("t", n, max(1, n/4), 0.9), name, seed))
 			}
@@ -33,7 +33,7 @@ func TestEverySchedulerKeepsTheLimitsAndEndsEveryJobOnce(t *testing.T) {
 }
 
 func TestSeedRepeatsItsRun(t *testing.T) {
-	for _, name := range Schedulers {
+	for _, name := range ideals {
 		text := func() string { // all but the time that it took
 			s, _, _ := strings.Cut(Run(brief("t", 20, 5, 0.95), name, 7).String(), ", took")
 			return s
