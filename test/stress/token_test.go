@@ -91,15 +91,30 @@ func levels(t *testing.T, dir string) {
 	write(t, filepath.Join(dir, "deep.mk"), "all: $(T)-deep-1 $(T)-deep-2 $(T)-deep-3\n$(T)-deep-%:\n"+leaf)
 }
 
-// victims are the processes of a build in dir but its top, which is a make, or an mpmake and its make: stubs here, makes and recipes there. What they are is
-// told by their names.
+// victims are the processes of a build in dir but its top: stubs here, makes and recipes there. What they are is told by their names. Spared are mpmake with what is its own, and the makes that run here: of these
+// each takes its tokens along when it is killed, as ever, and when the daemon of a node was just killed those that were to run there may, too. There are none before the top's own program has begun.
 func victims(dir string, top int) (pids []int) {
+	begun := name(top) == "make" || name(top) == "mpmake"
 	for _, pid := range living(dir) {
-		if pid != top && !(parent(pid) == top && name(top) == "mpmake") {
+		switch spared := name(pid) == "make" || name(pid) == "mpmake" || name(parent(pid)) == "mpmake"; {
+		case pid == top:
+		case spared && below(pid, top):
+			begun = true
+		default:
 			pids = append(pids, pid)
 		}
 	}
+	if !begun {
+		return nil
+	}
 	return pids
+}
+
+func below(pid, top int) bool {
+	for pid > 1 && pid != top {
+		pid = parent(pid)
+	}
+	return pid == top
 }
 
 func parent(pid int) (ppid int) {
