@@ -7,6 +7,7 @@ package memory_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -176,6 +178,34 @@ func (w work) fit(t *testing.T, h *hosts.Host) int {
 	return min(slots, (limit-used)/(w.size+overhead))
 }
 
+// packed is how long the jobs that have just run would have taken, each as long as it did, in the best packing: the longest first, each to the place that is free first. How long the kernel
+// takes to find and clear the memory of a job may be the fourfold in the next minute, where a hypervisor has to be asked for it, so that the same jobs by hand are no measure then.
+func (w work) packed(t *testing.T, hs *hosts.Hosts) time.Duration {
+	t.Helper()
+	text, err := hs.All[0].Command("mexecctl", "trace", "--last", strconv.Itoa(w.jobs)).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var walls []time.Duration
+	for line := range bytes.Lines(text) {
+		var job struct{ Wall time.Duration }
+		if err := json.Unmarshal(line, &job); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		walls = append(walls, job.Wall)
+	}
+	if len(walls) != w.jobs {
+		t.Fatalf("%d jobs in the trace: %s", len(walls), text)
+	}
+	slices.Sort(walls)
+	places := make([]time.Duration, len(hs.All)*w.fit(t, hs.All[0]))
+	for _, wall := range slices.Backward(walls) {
+		i := slices.Index(places, slices.Min(places))
+		places[i] += wall
+	}
+	return slices.Max(places)
+}
+
 // best lets a script that knows all this run the jobs on the very same hosts, each place on a host taking one job after the other.
 func (w work) best(t *testing.T, hs *hosts.Hosts) time.Duration {
 	t.Helper()
@@ -246,11 +276,11 @@ func (w work) compare(t *testing.T, hs *hosts.Hosts, name string) float64 {
 	if killed > 0 {
 		t.Errorf("%d killed", killed)
 	}
+	packed := w.packed(t, hs)
 	best := w.best(t, hs)
-	ratio := best.Seconds() / took.Seconds()
-	t.Logf("%d fit on each host; %d jobs took %.2f s, packed by hand %.2f s: %.1f %% of the throughput; %d killed",
-		w.fit(t, hs.All[0]), w.jobs, took.Seconds(), best.Seconds(), 100*ratio, killed)
-	return ratio
+	t.Logf("%d fit on each host; %d jobs took %.2f s; the same, packed as well as can be, %.2f s: %.1f %% of the throughput; others, packed by hand, %.2f s: %.1f %%; %d killed",
+		w.fit(t, hs.All[0]), w.jobs, took.Seconds(), packed.Seconds(), 100*packed.Seconds()/took.Seconds(), best.Seconds(), 100*best.Seconds()/took.Seconds(), killed)
+	return max(packed, best).Seconds() / took.Seconds()
 }
 
 // What is killed the first time and may run again does so elsewhere, and its caller sees one run.
