@@ -48,10 +48,10 @@ func page(lines []line) string {
 	}
 	if both := wholes(lines); len(both) > 0 {
 		b.WriteString("\nA build is more than what make does: of the projects that are configured first, in both steps together. 90 % are\n" +
-			"asked for here too, unless the row says why that can't be.\n\n")
-		b.WriteString("| project | CPU time of both | of it to configure | in commands that we placed | why no more |\n|---|---:|---:|---:|---|\n")
+			"asked for here too: `make projects` fails for one that has less, after it has written this page.\n\n")
+		b.WriteString("| project | CPU time of both | of it to configure | in commands that we placed |\n|---|---:|---:|---:|\n")
 		for _, w := range both {
-			fmt.Fprintf(&b, "| %s | %.1f s | %.0f %% | %.0f %% | %s |\n", w.name, w.all.Seconds(), 100*ratio(w.first, w.all), 100*w.share(), w.limit)
+			fmt.Fprintf(&b, "| %s | %.1f s | %.0f %% | %.0f %% |\n", w.name, w.all.Seconds(), 100*ratio(w.first, w.all), 100*w.share())
 		}
 	}
 	return b.String()
