@@ -72,7 +72,7 @@ func (e *equal) serve() {
 
 // next is whose turn it is: by number, where two have as much, so that a seed repeats its run.
 func (e *equal) next() (user *share, first *queue) {
-	for number := range max(e.w.shape.users(), e.w.shape.Homes) {
+	for number := range e.w.shape.users() {
 		u := e.users[number]
 		if u == nil || user != nil && u.running >= user.running {
 			continue
