@@ -51,10 +51,23 @@ func Make(args, environ []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(err)
 	}
-	if o.help && status == 0 {
+	if status == 0 && asksHelp(args) { // make says nothing of ours
 		fmt.Fprint(stdout, makeUsage)
 	}
 	return end(status)
+}
+
+// asksHelp tells whether make is asked for its help.
+func asksHelp(args []string) bool {
+	for i := 0; i < len(args) && args[i] != "--"; i++ {
+		if args[i] == "--help" || args[i] == "-h" {
+			return true
+		}
+		if takesNext(args[i]) {
+			i++
+		}
+	}
+	return false
 }
 
 const makeUsage = `

@@ -95,7 +95,6 @@ func makeOptions(args, environ []string) (o options, rest []string, err error) {
 		if word == "--" {
 			return o, append(rest, args[i:]...), nil
 		}
-		o.help = o.help || word == "--help" || word == "-h" // make's, which says nothing of ours
 		opt, value, valued, ok := find(word)
 		if ok && valued == (opt.value != "") && opt.make != makes {
 			if err := o.take(opt, value, "--"+opt.name); err != nil {
