@@ -121,8 +121,8 @@ const looked = 4 * few
 func (h *Home) cover(q *queue, goal int, now time.Time) {
 	need, jobs := goal-q.sought, len(q.jobs)
 	anew := q.sought == 0
-	lame := h.lame(q.set)
-	if q.set.mine && !lame {
+	yields := h.yields(q, now)
+	if q.set.mine && !yields {
 		asked, free := h.underway(h.me, q), h.me.free()
 		if anew {
 			need -= spread * min(asked, free)
@@ -146,7 +146,7 @@ func (h *Home) cover(q *queue, goal int, now time.Time) {
 			break
 		}
 		n := q.set.members[(i+at)%len(q.set.members)]
-		if n == h.me && h.me.free() > 0 && !lame || !h.opens(n, q, now) {
+		if n == h.me && h.me.free() > 0 && !yields || !h.opens(n, q, now) {
 			continue
 		}
 		asked := h.underway(n, q)
@@ -182,18 +182,36 @@ func (h *Home) cover(q *queue, goal int, now time.Time) {
 	})
 	each := (need + len(list)) / max(1, len(list))
 	for _, o := range list {
+		if need <= 0 {
+			break
+		}
 		k := min(each, o.k, need)
 		if o.used < 1 {
-			k = min(max(k, 1), max(1, o.n.free()-o.asked))
-		}
-		if k <= 0 {
-			break
+			k = min(k, max(1, o.n.free()-o.asked))
 		}
 		h.raise(o.n, q, k+o.asked, now)
 		need -= k
 	}
 	q.wide = need > 0 && (anew || len(q.set.members) <= looked)
 	q.sought = goal // where that is not so, it is for the next round to see
+}
+
+// yields says whether others are asked before this node: they are faster, or one of them is used less and the job lasts.
+func (h *Home) yields(q *queue, now time.Time) bool {
+	if h.lame(q.set) {
+		return true
+	}
+	if h.me.used() == 0 || !h.lasts(q.jobs[0]) {
+		return false
+	}
+	at := h.rand.IntN(len(q.set.members))
+	for i := range min(few/4, len(q.set.members)) {
+		n := q.set.members[(i+at)%len(q.set.members)]
+		if n != h.me && n.used() < h.me.used() && n.speed()*alike >= h.me.speed() && h.opens(n, q, now) {
+			return true
+		}
+	}
+	return false
 }
 
 // underway is what the node was asked for and has not given.

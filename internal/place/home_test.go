@@ -1,6 +1,7 @@
 package place
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -59,6 +60,21 @@ func TestJobsThatDoNotFitHereAskTheOthers(t *testing.T) {
 	}
 }
 
+// Each free node was asked, up to 63 of them, and gave: what went back was kept from others meanwhile.
+func TestALoneJobAsksFewOfManyFreeNodes(t *testing.T) {
+	view := []mexec.Node{upNode(1, "n1", 1)}
+	view[0].Busy = 1
+	for i := range 200 {
+		view = append(view, upNode(i+2, mexec.NodeID(fmt.Sprint("n", i+2)), 4))
+	}
+	h := NewHome(view[0], chance(1))
+	h.View(view, t0)
+	h.Submit(Job{ID: 1}, t0)
+	if w := wants(h.Take()); len(w) != spread {
+		t.Errorf("%d nodes are asked", len(w))
+	}
+}
+
 func TestJobStartsWhereAGrantComesFirst(t *testing.T) {
 	h := three()
 	h.Submit(Job{ID: 1}, t0)
@@ -112,6 +128,35 @@ func TestALoneJobHasTheFreeSlotHereAndNotAnIdleGrantElsewhere(t *testing.T) {
 	h.Updates([]mexec.Node{fast}, t0)
 	h.Submit(Job{ID: 2, Cost: mexec.Cost{Wall: time.Second}}, t0)
 	there("it takes half as long there", h)
+}
+
+// Two long jobs on a node take turns in its caches and often its cores, while other nodes do nothing: the two longest tests of a suite began on this one.
+func TestALongJobRatherHasANodeThatIsUsedLess(t *testing.T) {
+	second := func(wall time.Duration) *Home {
+		h := three()
+		for id := range mexec.JobID(2) {
+			h.Submit(Job{ID: id + 1, Cost: sure(wall)}, t0)
+			if id == 0 {
+				h.Granted("n1", Offer{Grants: []Grant{1}, Lease: Lease}, t0)
+				if s := h.Take().Starts; len(s) != 1 || s[0].Node != "n1" {
+					t.Fatalf("the first starts at %v", s)
+				}
+			}
+		}
+		return h
+	}
+	if w := wants(second(time.Second).Take()); w["n1"] != 0 || w["n2"] != 1 || w["n3"] != 1 {
+		t.Errorf("a second long one asks %v", w)
+	}
+	if w := wants(second(time.Millisecond).Take()); w["n1"] != 2 || len(w) != 1 {
+		t.Errorf("a second short one asks %v", w)
+	}
+	h := second(time.Second)
+	h.Take()
+	h.Retry(t0.Add(Patience))
+	if w := wants(h.Take()); w["n1"] != 2 {
+		t.Errorf("nobody gave, and it asks %v", w)
+	}
 }
 
 func TestSteadyJobsUseRenewedGrantsAndTellNothing(t *testing.T) {

@@ -11,6 +11,10 @@ import (
 // hop is what a command costs more elsewhere than here, at least.
 const hop = time.Millisecond
 
+// lasting is how long a job takes at least that the hop is nothing to, so that it rather has a node that is used less: two on one share its caches, its
+// memory and often its cores.
+const lasting = 50 * hop
+
 // look is how many nodes with idle grants are compared for one job.
 const look = 64
 
@@ -41,7 +45,7 @@ func (h *Home) match(now time.Time) {
 	}
 }
 
-// best finds the idle grant with which a job is expected to end first, this node's where that is equal, then that of the node that is used least.
+// best finds the idle grant with which a job is expected to end first, where that is equal that of the node that is used least, then this node's.
 func (h *Home) best(j *job, now time.Time) (best *node, grant int) {
 	var least time.Duration
 	for i := range min(look, len(h.idles)) {
@@ -52,6 +56,9 @@ func (h *Home) best(j *job, now time.Time) (best *node, grant int) {
 			n = h.idles[len(h.idles)-1]
 		}
 		g, cost, _ := h.suits(n, j, now)
+		if n != h.me && h.lasts(j) {
+			cost -= hop
+		}
 		if g >= 0 && (best == nil || cost < least || cost == least && n.used() < best.used()) {
 			best, grant, least = n, g, cost
 		}
@@ -64,12 +71,14 @@ func (h *Home) best(j *job, now time.Time) (best *node, grant int) {
 func (h *Home) nearer(j *job, n *node, now time.Time) bool {
 	q, me := j.queue, h.me
 	if n == me || h.waiting > 1 || len(me.idle) > 0 || me.free() == 0 || h.underway(me, q) > 0 || now.Sub(j.since) >= Patience ||
-		!q.set.mine || h.lame(q.set) || h.foremost(me, q, now) == nil || h.cost(me, j) > h.cost(n, j) {
+		!q.set.mine || h.yields(q, now) || h.foremost(me, q, now) == nil || h.cost(me, j) > h.cost(n, j) {
 		return false
 	}
 	q.sought, q.wide, q.spent = 0, false, false // it is asked for anew, and this node the first
 	return true
 }
+
+func (h *Home) lasts(j *job) bool { return h.takes(j) >= lasting }
 
 // suits says with which of its idle grants a node would run a job and when it would end, or why none (-1).
 func (h *Home) suits(n *node, j *job, now time.Time) (grant int, cost time.Duration, why string) {
