@@ -100,7 +100,7 @@ func (w *workshop) readVersion(sources string) string {
 	}
 	found, _ := filepath.Glob(filepath.Join(sources, w.pkg+"_*"))
 	for _, name := range found {
-		if m := regexp.MustCompile(`_([^_]+?)([+-].*)?(\.orig\.tar\.\w+)?$`).FindStringSubmatch(name); m != nil {
+		if m := regexp.MustCompile(`_([^_]+?)(\.orig.*|[+-].*)?$`).FindStringSubmatch(name); m != nil {
 			return m[1]
 		}
 	}
