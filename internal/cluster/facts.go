@@ -28,7 +28,8 @@ type Facts struct {
 	Draining bool   // it takes no more jobs of others
 	Why      string // it drains, in a person's words
 
-	Memory int64 // bytes that its jobs may use; 0: not known. Whole MiB travel
+	Memory int64   // bytes that its jobs may use; 0: not known. Whole MiB travel
+	CPUs   float64 // that its jobs may use; 0: not known. Hundredths travel
 }
 
 // factsLimit is memberlist's own limit for what travels with a member (MetaMaxSize, a constant there).
@@ -42,7 +43,7 @@ const factsFormat = 1
 //
 // and, where any of these says something,
 //
-//	labels · uvarint draining (0 or 1) · why · uvarint memory in MiB
+//	labels · uvarint draining (0 or 1) · why · uvarint memory in MiB · uvarint hundredths of CPUs
 //
 // where a string is its length as a uvarint and then its bytes. New fields are appended: a reader takes what it knows.
 // Protobuf would be no shorter, and would put a generated package between two functions.
@@ -56,12 +57,13 @@ func encodeFacts(f Facts) ([]byte, error) {
 	for _, s := range []string{string(f.Name), f.Link, f.Version, f.Arch, f.Boot} {
 		b = appendText(b, s)
 	}
-	memory := f.Memory >> 20
-	if f.Labels != "" || f.Draining || f.Why != "" || memory != 0 {
+	memory, cpus := f.Memory>>20, math.Round(f.CPUs*100)
+	if f.Labels != "" || f.Draining || f.Why != "" || memory != 0 || cpus != 0 {
 		b = appendText(b, f.Labels)
 		b = binary.AppendUvarint(b, uint64(number(f.Draining)))
 		b = appendText(b, f.Why)
 		b = binary.AppendUvarint(b, uint64(memory))
+		b = binary.AppendUvarint(b, uint64(cpus))
 	}
 	if len(b) > factsLimit {
 		return nil, fmt.Errorf("encode facts: %d bytes, at most %d travel with a member", len(b), factsLimit)
@@ -100,6 +102,9 @@ func decodeFacts(b []byte) (Facts, error) {
 	}
 	if len(r.rest) > 0 {
 		f.Memory = int64(r.number()) << 20
+	}
+	if len(r.rest) > 0 {
+		f.CPUs = float64(r.number()) / 100
 	}
 	if r.short {
 		return Facts{}, errors.New("decode facts: cut short or too large")
@@ -146,6 +151,8 @@ func (f Facts) check() error {
 		return fmt.Errorf("%d slots", f.Slots)
 	case f.Memory < 0 || f.Memory>>20 > math.MaxInt32:
 		return fmt.Errorf("%d bytes of memory", f.Memory)
+	case !(f.CPUs >= 0 && f.CPUs <= math.MaxInt32/100):
+		return fmt.Errorf("%v CPUs", f.CPUs)
 	case f.Name == "":
 		return errors.New("no node name")
 	case strings.ContainsRune(string(f.Name), '#'):

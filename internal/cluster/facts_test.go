@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"encoding/hex"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -15,9 +16,8 @@ func TestFactsTravelUnchangedAndTheirBytesNeverChange(t *testing.T) {
 	if factsLimit != memberlist.MetaMaxSize {
 		t.Errorf("memberlist's limit is %d", memberlist.MetaMaxSize)
 	}
-	older := []byte{} // as a version without memory writes them
 	want := Facts{Number: 300, Name: "node7", Link: "10.1.2.7:7946", Slots: 16, Version: "0.1.0", Arch: "x86_64", Boot: "5d1c7c3e-0b0e-4b57-9d7a-0c6d5b8b6f11"}
-	for _, file := range []string{"facts.golden", "facts-memory.golden"} {
+	for _, file := range []string{"facts.golden", "facts-cpus.golden"} {
 		b, err := encodeFacts(want)
 		if err != nil {
 			t.Fatal(err)
@@ -27,15 +27,22 @@ func TestFactsTravelUnchangedAndTheirBytesNeverChange(t *testing.T) {
 			t.Errorf("got %+v, %v", got, err)
 		}
 		want.Labels, want.Draining, want.Why = "gpu,ssd", true, "a new disk"
-		want.Memory = 6 << 30
+		want.Memory, want.CPUs = 6<<30, 1.25
 	}
-	if text, err := os.ReadFile("testdata/facts-labels.golden"); err != nil {
-		t.Error(err)
-	} else if older, err = hex.DecodeString(string(bytes.Join(bytes.Fields(text), nil))); err != nil {
-		t.Error(err)
-	}
-	if got, err := decodeFacts(older); err != nil || got.Memory != 0 || got.Labels != want.Labels || got.Why != want.Why {
-		t.Errorf("of an older version: got %+v, %v", got, err)
+	for file, memory := range map[string]int64{"facts-labels.golden": 0, "facts-memory.golden": want.Memory} { // as versions before have written them
+		text, err := os.ReadFile("testdata/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		older, err := hex.DecodeString(string(bytes.Join(bytes.Fields(text), nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		was := want
+		was.Memory, was.CPUs = memory, 0
+		if got, err := decodeFacts(older); err != nil || got != was {
+			t.Errorf("%s: got %+v, %v", file, got, err)
+		}
 	}
 	b, _ := encodeFacts(want)
 	if got, err := decodeFacts(append(slices.Clone(b), "a field of a later version"...)); err != nil || got != want {
@@ -45,7 +52,7 @@ func TestFactsTravelUnchangedAndTheirBytesNeverChange(t *testing.T) {
 
 func TestFactsThatCouldNotBeShownAreRefused(t *testing.T) {
 	for _, bad := range []Facts{
-		{Number: 0, Name: "a"}, {Number: -1, Name: "a"}, {Number: 1 << 40, Name: "a"}, {Number: 1}, {Number: 1, Name: "a", Slots: -1}, {Number: 1, Name: "a", Memory: -1},
+		{Number: 0, Name: "a"}, {Number: -1, Name: "a"}, {Number: 1 << 40, Name: "a"}, {Number: 1}, {Number: 1, Name: "a", Slots: -1}, {Number: 1, Name: "a", Memory: -1}, {Number: 1, Name: "a", CPUs: -1}, {Number: 1, Name: "a", CPUs: math.NaN()},
 		{Number: 1, Name: "a#b"}, {Number: 1, Name: "a\x1b[2J"}, {Number: 1, Name: "a", Arch: "\xff"},
 		{Number: 1, Name: "a", Labels: "\a"}, {Number: 1, Name: "a", Why: "a\nb"},
 		{Number: 1, Name: "a", Link: strings.Repeat("x", 600)},

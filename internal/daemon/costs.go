@@ -109,6 +109,12 @@ func (c *costs) ran(k history.Key, name string, r history.Run, now time.Time) {
 	}
 }
 
+func (c *costs) cpus(node mexec.NodeID, cpus float64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known.CPUs(node, cpus)
+}
+
 func (c *costs) speed(node mexec.NodeID) float64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -123,7 +123,7 @@ func (d *Daemon) open() (err error) {
 		cfg.Slots = gauge.Slots()
 	}
 	self := mexec.Node{Number: 1, State: mexec.Self, Slots: cfg.Slots, Version: mexec.Version, Arch: gauge.Arch(), Boot: gauge.Boot(),
-		Labels: strings.Join(cfg.Labels, ",")}
+		Labels: strings.Join(cfg.Labels, ","), CPUs: gauge.CPUs()}
 	if cfg.Identity != nil {
 		self.Number, self.Name = cfg.Identity.Number, cfg.Identity.Name
 	} else if name, err := os.Hostname(); err == nil {
@@ -132,6 +132,7 @@ func (d *Daemon) open() (err error) {
 	d.self = self.Name
 	d.placer = newPlacer(self, d.now)
 	d.costs = newCosts(self.Name, d.placer)
+	d.costs.cpus(self.Name, self.CPUs)
 	d.warden = newWarden(d)
 	d.peers = newPeers(d, self)
 	if d.drain, err = openDrain(cfg.State); err != nil {
@@ -192,7 +193,7 @@ func (d *Daemon) openCluster(self *mexec.Node) (err error) {
 		Facts: cluster.Facts{
 			Number: self.Number, Name: self.Name, Link: self.Addr, Slots: self.Slots,
 			Version: self.Version, Arch: self.Arch, Boot: self.Boot, Labels: self.Labels,
-			Draining: drain.Draining, Why: drain.Why, Memory: d.warden.budget.Load(),
+			Draining: drain.Draining, Why: drain.Why, Memory: d.warden.budget.Load(), CPUs: self.CPUs,
 		},
 		Bind: cfg.Gossip, Advertise: cfg.Advertise, Key: id.GossipKey,
 		Seeds:  func(context.Context) []string { return append(append([]string{}, cfg.Join...), id.Seeds...) },

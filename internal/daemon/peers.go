@@ -101,6 +101,10 @@ func (p *peers) refresh(members []cluster.Member) {
 		k.alive, k.seen, k.gossip = true, now, m.Addr
 		k.Number, k.Name, k.Addr = m.Number, m.Name, m.Facts.Link
 		k.Version, k.Arch, k.Boot, k.Labels = m.Version, m.Arch, m.Boot, m.Labels
+		if k.CPUs != m.CPUs {
+			k.CPUs = m.CPUs
+			p.d.costs.cpus(k.Name, k.CPUs)
+		}
 		if !k.linked {
 			k.drains, k.reason = m.Draining, m.Facts.Why
 			k.Slots, k.Memory = m.Facts.Slots, m.Facts.Memory

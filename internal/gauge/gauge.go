@@ -25,23 +25,28 @@ import (
 // machine is the file system that the kernel shows us.
 var machine = os.DirFS("/")
 
-// Slots is the number of CPUs that this process may use: its affinity mask (which cpusets have already narrowed), cut
-// down to the nearest whole number of the least CPU quota among its cgroup and their ancestors. It is at least 1.
-func Slots() int {
+// Slots is CPUs to the nearest whole number, and at least 1.
+func Slots() int { return slots(CPUs()) }
+
+func slots(cpus float64) int { return max(int(math.Round(cpus)), 1) }
+
+// CPUs is how many CPUs this process may use: its affinity mask (which cpusets have already narrowed), cut down to the least CPU quota among its cgroup and
+// their ancestors.
+func CPUs() float64 {
 	cpus := runtime.NumCPU()
 	var mask unix.CPUSet
 	// The main thread's mask, not the calling thread's: a goroutine that locked and pinned its thread must not count.
 	if unix.SchedGetaffinity(os.Getpid(), &mask) == nil {
 		cpus = mask.Count()
 	}
-	return slots(machine, cpus)
+	return within(machine, float64(cpus))
 }
 
-func slots(root fs.FS, cpus int) int {
-	if q, ok := cpuQuota(root); ok && q < float64(cpus) {
-		cpus = int(math.Round(q))
+func within(root fs.FS, cpus float64) float64 {
+	if q, ok := cpuQuota(root); ok {
+		return min(cpus, q)
 	}
-	return max(cpus, 1)
+	return cpus
 }
 
 // Load is the load average of the last minute, of the whole machine: the kernel keeps none per cgroup.

@@ -75,7 +75,7 @@ func TestSlotsKeepToTheLeastQuotaAboveTheProcess(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := slots(tt.host, tt.cpus); got != tt.want {
+			if got := slots(within(tt.host, float64(tt.cpus))); got != tt.want {
 				t.Errorf("slots = %d, want %d", got, tt.want)
 			}
 		})

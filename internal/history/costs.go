@@ -92,7 +92,11 @@ func (c *Costs) Ran(k Key, name string, r Run, now time.Time) {
 	kind.learn(r, wall, ofKind)
 }
 
-// Speed is how fast a node runs what this one runs at 1; 0: not known. It is learned from commands that took some time, here and there.
+// CPUs is told how many CPUs a node may use. Where that is less than one, by a quota, a command there has no more.
+func (c *Costs) CPUs(node mexec.NodeID, cpus float64) { c.speeds.may(node, cpus) }
+
+// Speed is how fast a node runs what this one runs at 1; 0: not known. It is learned from commands that took some time, here and there; until then it is what
+// the quotas of the two say.
 func (c *Costs) Speed(node mexec.NodeID) float64 {
 	if !c.speeds.known(node) {
 		return 0

@@ -158,6 +158,29 @@ func TestSpeedsAreLearnedFromTheSameCommandsOnSeveralNodes(t *testing.T) {
 	})
 }
 
+// A node of a twentieth of a CPU beside some of a fifth was taken for as fast as they are, in the first build and in all that followed: no command was busy there.
+func TestAQuotaOfLessThanACPUIsASpeedUntilOneIsLearned(t *testing.T) {
+	c := NewCosts("n1")
+	c.CPUs("n1", 0.2)
+	c.CPUs("n2", 0.05)
+	c.CPUs("n3", 4)
+	if two, three, four := c.Speed("n2"), c.Speed("n3"), c.Speed("n4"); two != 0.25 || three != 5 || four != 5 {
+		t.Errorf("%v, %v, %v", two, three, four)
+	}
+	for i := range 100 {
+		n := []mexec.NodeID{"n1", "n2"}[i%2]
+		c.runs(key(1, "cc"), 1, Run{Node: n, Wall: time.Duration(5+5*(i%2)) * sec, CPU: sec / 2})
+	}
+	if got := c.Speed("n2"); got < 0.45 || got > 0.55 {
+		t.Errorf("where it takes twice as long: %v", got)
+	}
+	c.CPUs("n1", 2)
+	c.CPUs("n5", 1)
+	if got := c.Speed("n5"); got != 0 {
+		t.Errorf("a whole CPU each: %v", got)
+	}
+}
+
 func TestWaitingSaysNothingOfSpeed(t *testing.T) {
 	c := NewCosts("n1")
 	for i := range 100 {

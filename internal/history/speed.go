@@ -12,10 +12,11 @@ import (
 //
 // A command that took 2 s on one node and 1 s on another the next time says that the other is twice as fast. What it did in between (its files were
 // changed, or in memory by then; one of the two was busy) makes single ratios wrong in both directions, so the median of many counts. It is wall time, of
-// commands that are busy most of it: a node that may use a fifth of a CPU takes as many CPU seconds as any.
+// commands that are busy most of it: a node that may use a fifth of a CPU takes as many CPU seconds as any, and has a command that is busy for a fifth of the time.
 type speeds struct {
 	self  mexec.NodeID
 	nodes map[mexec.NodeID]*speed
+	part  map[mexec.NodeID]float64 // of a CPU, that a command can have, where that is less than a whole one
 }
 
 // speed is a node's, as a logarithm.
@@ -40,19 +41,42 @@ const (
 )
 
 func newSpeeds(self mexec.NodeID) speeds {
-	return speeds{self: self, nodes: map[mexec.NodeID]*speed{}}
+	return speeds{self: self, nodes: map[mexec.NodeID]*speed{}, part: map[mexec.NodeID]float64{}}
+}
+
+func (s *speeds) may(node mexec.NodeID, cpus float64) {
+	if cpus > 0 && cpus < 1 {
+		s.part[node] = cpus
+	} else {
+		delete(s.part, node)
+	}
+}
+
+// has is how much of a CPU a command can have on a node.
+func (s *speeds) has(node mexec.NodeID) float64 {
+	if part, ok := s.part[node]; ok {
+		return part
+	}
+	return 1
 }
 
 func (s *speeds) known(node mexec.NodeID) bool {
+	return node == s.self || s.learned(node) || s.has(node) != s.has(s.self)
+}
+
+func (s *speeds) learned(node mexec.NodeID) bool {
 	n := s.nodes[node]
-	return node == s.self || n != nil && n.count >= enough
+	return n != nil && n.count >= enough
 }
 
 func (s *speeds) of(node mexec.NodeID) float64 {
-	if node == s.self || !s.known(node) {
+	switch {
+	case node == s.self:
 		return 1
+	case s.learned(node):
+		return math.Exp(s.nodes[node].log)
 	}
-	return math.Exp(s.nodes[node].log)
+	return s.has(node) / s.has(s.self)
 }
 
 // ran compares a run of a command with its last one.
@@ -61,7 +85,7 @@ func (s *speeds) ran(e *entry, r Run) {
 		return
 	}
 	was := e.last
-	e.last = where{r.Node, float32(r.Wall.Seconds()), r.CPU > r.Wall/2}
+	e.last = where{r.Node, float32(r.Wall.Seconds()), r.CPU.Seconds() > r.Wall.Seconds()*s.has(r.Node)/2}
 	if was.node == "" || was.node == r.Node || !was.busy && !e.last.busy {
 		return
 	}
@@ -78,7 +102,7 @@ func (s *speeds) log(node mexec.NodeID) float64 {
 	if n := s.nodes[node]; n != nil && node != s.self {
 		return n.log
 	}
-	return 0
+	return math.Log(s.of(node))
 }
 
 func (s *speeds) add(node mexec.NodeID, ratio float64) {
