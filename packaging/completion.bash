@@ -18,9 +18,23 @@ _mexec_items() {
 	done
 }
 
+# The modes behind --rerun=, which bash has cut at the sign. False: nothing of that.
+_mexec_rerun() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+	if [[ $prev == = ]]; then
+		prev=${COMP_WORDS[COMP_CWORD - 2]}
+	elif [[ $cur == = ]]; then
+		cur=
+	else
+		return 1
+	fi
+	[[ $prev == --rerun ]] && COMPREPLY=($(compgen -W "never safe slow always" -- "$cur"))
+}
+
 _mexec() {
 	local cur prev i from=0
 	COMPREPLY=()
+	_mexec_rerun && return
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
 		-n)
@@ -64,12 +78,13 @@ _mexec() {
 }
 complete -o default -F _mexec mexec mexecvp mprun
 
-# mpmake takes what make takes, and options of its own, of which those that take a file are completed.
+# mpmake takes what make takes, and options of its own, of which those with an = are completed.
 _mpmake() {
 	local cur=${COMP_WORDS[COMP_CWORD]}
-	if [[ $cur == --rep* || $cur == --trace= ]]; then
+	_mexec_rerun && return
+	if [[ $cur == --re[pr]* || $cur == --trace= ]]; then
 		compopt -o nospace
-		COMPREPLY=($(compgen -W "--report= --trace=" -- "$cur"))
+		COMPREPLY=($(compgen -W "--report= --rerun= --trace=" -- "$cur"))
 		return
 	fi
 	declare -F _make >/dev/null || _completion_loader make 2>/dev/null

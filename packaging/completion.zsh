@@ -9,7 +9,14 @@ _mexec_nodes() {
 }
 
 case $service in
-mpmake) _dispatch make make ;;
+mpmake)
+	case $PREFIX in
+	--re[pr]*)
+		_arguments -S '--report=[write a page about the build]:file:_files' '--rerun=[run commands of lost nodes again]:mode:(never safe slow always)'
+		;;
+	*) _dispatch make make ;;
+	esac
+	;;
 mprun)
 	_arguments -S \
 		'--quiet[show and say nothing]' \
