@@ -283,7 +283,7 @@ func (c *simCluster) idle(long time.Duration) {
 		if w.free.IsZero() || c.now.Sub(w.free) < long {
 			continue
 		}
-		if k := w.slots.first(false); c.differ && w.slots.Memory() > 0 && (c.now.Sub(w.last) < long || k != nil && (k.passed || w.slots.first(true) == nil)) {
+		if k := w.slots.first(false, c.now); c.differ && w.slots.Memory() > 0 && (c.now.Sub(w.last) < long || k != nil && (k.passed || w.slots.first(true, c.now) == nil)) {
 			continue // for memory, which takes a while where jobs do
 		}
 		for _, h := range c.nodes {

@@ -3,33 +3,57 @@ package place
 import (
 	"math"
 	"slices"
+	"time"
 
 	"mexec"
 )
 
 // A worker's slots go by max-min fairness, at three levels: the next one goes to the user who holds the least for his weight, of his builds to
-// the one that holds the least, and of its homes likewise. Among equals it goes to the one who was served longest ago, so nobody
-// waits for ever. Who holds more than a fair part because nobody else wanted it keeps it until a job ends.
+// the one that holds the least, and of its homes likewise. Who holds more than a fair part because nobody else wanted it keeps it until a job ends.
+//
+// A worker has few slots, and of many users most hold none of them, or one. Of such equals the next slot is for the one who has had the least slot time. To take
+// turns would be to serve them job for job: whose jobs are ten times as long as the others' would soon have nine slots of ten. Who begins to wait is reckoned to have had no
+// less than others had when they were last served: nobody saves up what he did not want, and who was alone is in nobody's debt (start-time fair queueing). To go by what
+// each has in the whole cluster was tried: a worker hears of that by messages only, and until the next ones come all workers serve the same user.
 //
 // The tree is walked from its root for each slot. Users, builds and homes that want nothing are passed over by the sums at each level.
 
 // user is who owns jobs, over all homes.
 type user struct {
-	uid    uint32
-	weight float64
-	held   int
-	short  int
-	turn   uint64
+	uid uint32
+	part
+	mark   time.Duration // as Slots.mark, of his builds
 	builds []*build
+}
+
+// part is what a user has, or a build of his, or one of its homes for it.
+type part struct {
+	weight float64
+	held   int           // grants, lent ones excepted
+	short  int           // slots that are lacking
+	had    time.Duration // slot time for its weight, and what it was reckoned to have had; until:
+	until  time.Time
+	turn   uint64 // counts who was served when
+}
+
+// upTo is the slot time that a part has had by now.
+func (p *part) upTo(now time.Time) time.Duration {
+	return p.had + time.Duration(float64(p.held)/p.weight*float64(now.Sub(p.until)))
+}
+
+// count changes a part.
+func (p *part) count(held, short int, now time.Time) {
+	p.had, p.until = p.upTo(now), now
+	p.held += held
+	p.short += short
 }
 
 // build is a build of a user, over all homes: a driver that a job runs belongs to the build that the job is of.
 type build struct {
-	user   *user
-	id     mexec.BuildID
-	held   int
-	short  int
-	turn   uint64
+	user *user
+	id   mexec.BuildID
+	part
+	mark   time.Duration // of its homes
 	claims []*claim
 }
 
@@ -37,12 +61,11 @@ type build struct {
 type claim struct {
 	build  *build
 	tenant *tenant
+	part
 	want   int   // slots that it would hold in all
 	memory int64 // that it asks for with the next
-	held   int   // grants that it holds, lent ones excepted
 	lent   int   // its jobs that wait for jobs of theirs: its want counts them, the slots don't
-	turn   uint64
-	passed bool // its turn came, but its memory was not to be had; since then:
+	passed bool  // its turn came, but its memory was not to be had; since then:
 	since  int64
 }
 
@@ -54,30 +77,46 @@ type tenant struct {
 	claims []*claim
 }
 
-// short is how many slots the claim lacks.
-func (c *claim) short() int { return max(0, c.want-c.held-c.lent) }
-
 // change changes a claim, and with it the sums above.
-func (s *Slots) change(c *claim, held, lent, want int) {
-	was := c.short()
-	c.held += held
-	c.build.held += held
-	c.build.user.held += held
-	s.counted += held
-	s.guests.count(c.tenant.home, held)
+func (s *Slots) change(c *claim, held, lent, want int, now time.Time) {
 	c.lent += lent
 	c.want = want
-	by := c.short() - was
-	if by == 0 {
-		return
+	by := max(0, want-c.held-held-c.lent) - c.short
+	if by > 0 {
+		s.begins(c, now)
 	}
+	for _, p := range [...]*part{&c.part, &c.build.part, &c.build.user.part} {
+		p.count(held, by, now)
+	}
+	s.counted += held
+	s.guests.count(c.tenant.home, held)
 	c.tenant.short += by
-	c.build.short += by
-	c.build.user.short += by
 	s.short += by
-	if c.short() == 0 {
+	if c.short == 0 {
 		c.passed = false
 	}
+}
+
+// begins reckons who begins to wait with a claim.
+func (s *Slots) begins(c *claim, now time.Time) {
+	b := c.build
+	b.user.begins(s.mark, now)
+	b.begins(b.user.mark, now)
+	c.begins(b.mark, now)
+}
+
+func (p *part) begins(mark time.Duration, now time.Time) {
+	if p.short == 0 {
+		p.had += max(0, mark-p.upTo(now))
+	}
+}
+
+// served notes who was given a slot.
+func (s *Slots) served(c *claim, now time.Time) {
+	b := c.build
+	s.turn++
+	c.turn, b.turn, b.user.turn, c.passed = s.turn, s.turn, s.turn, false
+	s.mark, b.user.mark, b.mark = max(s.mark, b.user.upTo(now)), max(b.user.mark, b.upTo(now)), max(b.mark, c.upTo(now))
 }
 
 // claim finds the claim of a home for a build, or makes it.
@@ -90,15 +129,15 @@ func (s *Slots) claim(t *tenant, uid uint32, id mexec.BuildID) *claim {
 	i := slices.IndexFunc(s.users, func(u *user) bool { return u.uid == uid })
 	if i < 0 {
 		i = len(s.users)
-		s.users = append(s.users, &user{uid: uid, weight: s.weight(uid)})
+		s.users = append(s.users, &user{uid: uid, part: part{weight: s.weight(uid)}})
 	}
 	u := s.users[i]
 	k := slices.IndexFunc(u.builds, func(b *build) bool { return b.id == id })
 	if k < 0 {
 		k = len(u.builds)
-		u.builds = append(u.builds, &build{user: u, id: id})
+		u.builds = append(u.builds, &build{user: u, id: id, part: part{weight: 1}})
 	}
-	c := &claim{build: u.builds[k], tenant: t}
+	c := &claim{build: u.builds[k], tenant: t, part: part{weight: 1}}
 	c.build.claims = append(c.build.claims, c)
 	t.claims = append(t.claims, c)
 	return c
@@ -135,28 +174,28 @@ func (s *Slots) sweep() {
 }
 
 // first is the claim with the best right to the next slot, nil where nobody wants one. With fit it must be one whose memory is to be had.
-func (s *Slots) first(fit bool) *claim {
+func (s *Slots) first(fit bool, now time.Time) *claim {
 	var best *claim
 	for _, u := range s.users {
-		if u.short == 0 || best != nil && !u.before(best.build.user) {
+		if u.short == 0 || best != nil && !u.before(&best.build.user.part, now) {
 			continue
 		}
-		if c := s.firstOf(u, fit); c != nil {
+		if c := s.firstOf(u, fit, now); c != nil {
 			best = c
 		}
 	}
 	return best
 }
 
-func (s *Slots) firstOf(u *user, fit bool) *claim {
+func (s *Slots) firstOf(u *user, fit bool, now time.Time) *claim {
 	var best *claim
 	for _, b := range u.builds {
-		if b.short == 0 || best != nil && !before(b.held, b.turn, best.build.held, best.build.turn) {
+		if b.short == 0 || best != nil && !b.before(&best.build.part, now) {
 			continue
 		}
 		var least *claim
 		for _, c := range b.claims {
-			if c.short() > 0 && s.guests.may(c.tenant.home) && (least == nil || before(c.held, c.turn, least.held, least.turn)) && (!fit || s.fits(s.need(c.memory))) {
+			if c.short > 0 && s.guests.may(c.tenant.home) && (least == nil || c.before(&least.part, now)) && (!fit || s.fits(s.need(c.memory))) {
 				least = c
 			}
 		}
@@ -167,13 +206,14 @@ func (s *Slots) firstOf(u *user, fit bool) *claim {
 	return best
 }
 
-func (u *user) before(v *user) bool {
-	a, b := float64(u.held+1)/u.weight, float64(v.held+1)/v.weight
-	return a < b || a == b && u.turn < v.turn
-}
-
-func before(held int, turn uint64, than int, thanTurn uint64) bool {
-	return held < than || held == than && turn < thanTurn
+func (p *part) before(o *part, now time.Time) bool {
+	if a, b := float64(p.held+1)/p.weight, float64(o.held+1)/o.weight; a != b {
+		return a < b
+	}
+	if a, b := p.upTo(now), o.upTo(now); a != b {
+		return a < b
+	}
+	return p.turn < o.turn
 }
 
 // Weigh sets how much of a worker a user gets beside others, 1 if nothing is said.

@@ -65,6 +65,105 @@ func TestUsersShareAWorkerEvenlyHoweverManyBuildsAndHomesTheyHave(t *testing.T) 
 	}
 }
 
+// slotTime has users keep a worker busy for so long, each with jobs that take what his take, and says what part of the slot time each has had.
+func slotTime(s *Slots, takes map[uint32]time.Duration, from time.Time, long time.Duration) map[uint32]float64 {
+	had, ends := map[uint32]float64{}, map[Grant]time.Time{}
+	for id, g := range s.grants {
+		if g.running { // since an earlier call
+			ends[id] = from
+		}
+	}
+	start := func(id Grant, now time.Time) {
+		c := s.grants[id].claim
+		took := takes[c.build.user.uid]
+		s.Start(c.tenant.home, id, c.build.user.uid, c.build.id, 0, now)
+		ends[id] = now.Add(took)
+		had[c.build.user.uid] += took.Seconds() / long.Seconds() / float64(s.Total())
+	}
+	for now := from; now.Sub(from) < long; now = now.Add(10 * time.Millisecond) {
+		for _, id := range ids(s) {
+			if end, ok := ends[id]; ok && !now.Before(end) {
+				if r := s.End(id, now); r.Grant != 0 {
+					start(r.Grant, now)
+				}
+			}
+		}
+		offers, _ := s.Take()
+		for _, o := range offers {
+			for _, id := range o.Grants {
+				start(id, now)
+			}
+		}
+	}
+	return had
+}
+
+// They took turns: each had as many jobs as the others, and those with long ones nine slots of ten.
+func TestUsersOfLongJobsHaveNoMoreSlotTimeThanThoseOfShortOnes(t *testing.T) {
+	s := NewSlots(4)
+	takes := map[uint32]time.Duration{}
+	for u := range uint32(10) {
+		takes[u] = 100 * time.Millisecond
+		if u%2 == 0 {
+			takes[u] *= 10
+		}
+		s.Want("a", slices.Concat([]Share{{UID: u, Slots: 4}}, wanted(s)), t0)
+	}
+	for u, part := range slotTime(s, takes, t0, 200*time.Second) {
+		if part < 0.09 || part > 0.11 {
+			t.Errorf("user %d, whose jobs take %v, has had %.3f of all, one of ten", u, takes[u], part)
+		}
+	}
+}
+
+// wanted is what is wanted so far.
+func wanted(s *Slots) (all []Share) {
+	for _, u := range s.users {
+		for _, b := range u.builds {
+			all = append(all, Share{UID: u.uid, Build: b.id, Slots: b.claims[0].want})
+		}
+	}
+	return all
+}
+
+func TestNobodyIsInDebtForHavingBeenAlone(t *testing.T) {
+	s := NewSlots(1)
+	takes := map[uint32]time.Duration{1: 100 * time.Millisecond, 2: 100 * time.Millisecond, 3: 100 * time.Millisecond}
+	s.Want("a", []Share{{UID: 1, Slots: 4}}, t0)
+	slotTime(s, takes, t0, time.Minute)
+	now := t0.Add(time.Minute)
+	s.Want("b", []Share{{UID: 2, Slots: 4}, {UID: 3, Slots: 4}}, now)
+	for u, part := range slotTime(s, takes, now, 9*time.Second) {
+		if part < 0.3 || part > 0.37 {
+			t.Errorf("user %d has %.2f of the slot, one of three", u, part)
+		}
+	}
+}
+
+func TestWhoWantedNothingHasNoCredit(t *testing.T) {
+	s := NewSlots(1)
+	takes := map[uint32]time.Duration{1: 100 * time.Millisecond, 2: 100 * time.Millisecond, 3: 100 * time.Millisecond}
+	s.Want("a", []Share{{UID: 1, Slots: 4}, {UID: 2, Slots: 4}}, t0)
+	s.Want("b", []Share{{UID: 3, Slots: 1}}, t0)
+	slotTime(s, takes, t0, 300*time.Millisecond)
+	s.Want("b", nil, t0.Add(300*time.Millisecond))
+	slotTime(s, takes, t0.Add(300*time.Millisecond), time.Minute)
+	now := t0.Add(time.Minute + 300*time.Millisecond)
+	s.Want("b", []Share{{UID: 3, Slots: 4}}, now)
+	if part := slotTime(s, takes, now, 9*time.Second)[3]; part < 0.3 || part > 0.37 {
+		t.Errorf("who comes back has %.2f of the slot, one of three", part)
+	}
+}
+
+func TestWhoHasOneJobAtATimeHasNoLessSlotTimeForIt(t *testing.T) {
+	s := NewSlots(1)
+	s.Want("a", []Share{{UID: 1, Slots: 1}}, t0)
+	s.Want("b", []Share{{UID: 2, Slots: 4}}, t0)
+	if part := slotTime(s, map[uint32]time.Duration{1: 10 * time.Millisecond, 2: time.Second}, t0, 100*time.Second)[1]; part < 0.48 {
+		t.Errorf("who always wants one slot has %.2f of it, one of two", part)
+	}
+}
+
 func TestWeightsOfUsers(t *testing.T) {
 	s := NewSlots(12)
 	s.Weigh(1, 3)

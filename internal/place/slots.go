@@ -30,6 +30,7 @@ type Slots struct {
 	reserved int64 // by all grants
 	short    int   // slots that are wanted and not held
 	turn     uint64
+	mark     time.Duration // the most that a user had had when he was served
 	offers   []Offer
 	recalls  []Offer
 }
@@ -117,13 +118,13 @@ func (s *Slots) Want(home mexec.NodeID, shares []Share, now time.Time) {
 	t := s.tenant(home)
 	for _, c := range t.claims {
 		if !slices.ContainsFunc(shares, func(w Share) bool { return w.UID == c.build.user.uid && w.Build == c.build.id }) {
-			s.change(c, 0, 0, 0)
+			s.change(c, 0, 0, 0, now)
 		}
 	}
 	for _, w := range shares {
 		c := s.claim(t, w.UID, w.Build)
 		c.memory = max(0, w.Memory)
-		s.change(c, 0, 0, max(0, w.Slots))
+		s.change(c, 0, 0, max(0, w.Slots), now)
 	}
 	s.give(now)
 	s.recall(now)
@@ -133,7 +134,7 @@ func (s *Slots) Want(home mexec.NodeID, shares []Share, now time.Time) {
 func (s *Slots) Return(home mexec.NodeID, ids []Grant, now time.Time) {
 	for _, id := range ids {
 		if g := s.grants[id]; g != nil && g.claim.tenant.home == home && !g.running {
-			s.drop(g)
+			s.drop(g, now)
 		}
 	}
 	s.give(now)
@@ -150,7 +151,7 @@ func (s *Slots) Start(home mexec.NodeID, id Grant, uid uint32, build mexec.Build
 	if memory > 0 && s.budget > 0 {
 		need := min(memory, s.budget)
 		if over := need - g.memory; over > 0 && s.reserved+over > s.present && s.counted > 1 {
-			s.drop(g)
+			s.drop(g, now)
 			s.give(now)
 			s.recall(now)
 			return NoMemory
@@ -161,10 +162,10 @@ func (s *Slots) Start(home mexec.NodeID, id Grant, uid uint32, build mexec.Build
 	s.idle.remove(g)
 	g.running = true
 	if c := g.claim; c.build.id != build || c.build.user.uid != uid {
-		s.change(c, -1, 0, c.want)
+		s.change(c, -1, 0, c.want, now)
 		g.claim = s.claim(c.tenant, uid, build)
-		s.change(g.claim, 1, 0, g.claim.want)
-		s.served(g.claim)
+		s.change(g.claim, 1, 0, g.claim.want, now)
+		s.served(g.claim, now)
 	}
 	if s.short > 0 {
 		s.give(now)
@@ -199,7 +200,7 @@ func (s *Slots) Lend(id Grant, now time.Time) bool {
 		return false
 	}
 	g.lent = true
-	s.change(g.claim, -1, 1, g.claim.want)
+	s.change(g.claim, -1, 1, g.claim.want, now)
 	s.reserve(g)
 	s.give(now)
 	return true
@@ -212,7 +213,7 @@ func (s *Slots) End(id Grant, now time.Time) (renewed Renewal) {
 	if g == nil {
 		return Renewal{}
 	}
-	s.drop(g)
+	s.drop(g, now)
 	t := g.claim.tenant
 	if !t.gone && s.Free() > 0 {
 		c := s.best(now)
@@ -234,7 +235,7 @@ func (s *Slots) End(id Grant, now time.Time) (renewed Renewal) {
 // has the best claim to the slot is offered it; a renewed grant that nobody hears of would be a slot lost until it is void.
 func (s *Slots) Cancel(id Grant, now time.Time) {
 	if g := s.grants[id]; g != nil {
-		s.drop(g)
+		s.drop(g, now)
 		s.give(now)
 	}
 }
@@ -248,12 +249,12 @@ func (s *Slots) Gone(home mexec.NodeID, now time.Time) {
 	for g := s.idle.first; g != nil; {
 		after := g.after
 		if g.claim.tenant == t {
-			s.drop(g)
+			s.drop(g, now)
 		}
 		g = after
 	}
 	for _, c := range t.claims {
-		s.change(c, 0, 0, 0)
+		s.change(c, 0, 0, 0, now)
 	}
 	t.gone = true
 	delete(s.tenants, home)
@@ -263,7 +264,7 @@ func (s *Slots) Gone(home mexec.NodeID, now time.Time) {
 // Tick takes back what homes neither used nor returned.
 func (s *Slots) Tick(now time.Time) {
 	for s.idle.first != nil && now.Sub(s.idle.first.given) >= Void {
-		s.drop(s.idle.first)
+		s.drop(s.idle.first, now)
 	}
 	s.give(now)
 	s.recall(now)
@@ -300,7 +301,7 @@ func (s *Slots) best(now time.Time) *claim {
 	if s.short == 0 {
 		return nil
 	}
-	c := s.first(false)
+	c := s.first(false, now)
 	if c == nil { // guests may have no more
 		return nil
 	}
@@ -313,7 +314,7 @@ func (s *Slots) best(now time.Time) *claim {
 	case now.UnixNano()-c.since >= int64(keep):
 		return nil
 	}
-	return s.first(true)
+	return s.first(true, now)
 }
 
 // give hands out free slots until nobody wants one.
@@ -375,15 +376,10 @@ func (s *Slots) grant(c *claim, memory int64, now time.Time) *grant {
 	g := &grant{id: s.next, claim: c, given: now, asked: memory}
 	s.grants[g.id] = g
 	s.idle.add(g)
-	s.change(c, 1, 0, c.want)
-	s.served(c)
+	s.change(c, 1, 0, c.want, now)
+	s.served(c, now)
 	s.reserve(g)
 	return g
-}
-
-func (s *Slots) served(c *claim) {
-	s.turn++
-	c.turn, c.build.turn, c.build.user.turn, c.passed = s.turn, s.turn, s.turn, false
 }
 
 // reserve counts what a grant has of the memory now.
@@ -396,16 +392,16 @@ func (s *Slots) reserve(g *grant) {
 	s.reserved += g.memory
 }
 
-func (s *Slots) drop(g *grant) {
+func (s *Slots) drop(g *grant, now time.Time) {
 	delete(s.grants, g.id)
 	s.reserved -= g.memory
 	if !g.running {
 		s.idle.remove(g)
 	}
 	if g.lent {
-		s.change(g.claim, 0, -1, g.claim.want)
+		s.change(g.claim, 0, -1, g.claim.want, now)
 	} else {
-		s.change(g.claim, -1, 0, g.claim.want)
+		s.change(g.claim, -1, 0, g.claim.want, now)
 	}
 }
 
