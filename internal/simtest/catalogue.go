@@ -76,7 +76,7 @@ func Catalogue() []Section {
 	for _, load := range loads {
 		response = append(response, loaded("heavy", 100, 10, load, Heavy), loaded("heavy", 1000, 100, load, Heavy), loaded("heavy", 10000, 100, load, Heavy))
 		homes = append(homes, loaded("heavy", 100, 1, load, Heavy), loaded("heavy", 100, 100, load, Heavy))
-		homes = append(homes, loaded("heavy", 1000, 1, load, Heavy), loaded("heavy", 1000, 10, load, Heavy))
+		homes = append(homes, loaded("heavy", 1000, 1, load, Heavy), loaded("heavy", 1000, 10, load, Heavy), loaded("heavy", 10000, 1, load, Heavy))
 	}
 	homes = append(homes, loaded("heavy", 1000, 1000, 0.95, Heavy), loaded("heavy", 10000, 10, 0.95, Heavy), loaded("heavy", 10000, 1000, 0.95, Heavy))
 	for _, n := range []int{2, 4, 10, 32} {
@@ -127,6 +127,14 @@ func Catalogue() []Section {
 			Sizes: Even, Wide: 4 * f.nodes * 4 / f.homes,
 		}
 		s.Jobs = int(25 * s.capacity() / s.Sizes.mean.Seconds() / float64(f.homes))
+		fair = append(fair, s)
+	}
+	for _, f := range []struct{ homes, users int }{{3, 3}, {10, 10}, {50, 10}} {
+		s := Shape{
+			Name: fmt.Sprintf("lengths-100-%d-%d", f.homes, f.users), Nodes: 100, Slots: 4, Homes: f.homes, Users: f.users,
+			Sizes: Even, Wide: 4 * 100 * 4 / f.homes, Long: 10, Warm: 20 * time.Second, // in which the first jobs end, which found nobody else
+		}
+		s.Jobs = int(60 * s.capacity() / s.Sizes.mean.Seconds() / float64(f.homes))
 		fair = append(fair, s)
 	}
 	packed := loaded("memory", 100, 10, 0.6, Heavy.with(256<<20, 6<<30))

@@ -1,9 +1,11 @@
 package simtest
 
 import (
+	"cmp"
 	"container/heap"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -34,6 +36,8 @@ type check struct {
 	busy     []time.Duration         // of each user: slot time so far
 	since    []time.Duration         // when it was last reckoned
 	now      []int                   // slots that he has
+	waits    []int                   // his jobs that wait
+	had, due []float64               // of each user: slots that he had and that were his due, over samples
 	latest   map[owner]time.Duration // the last submission of the jobs that have begun, of each
 }
 
@@ -41,7 +45,8 @@ func (c *check) init(w *world) {
 	c.w = w
 	users := w.shape.users()
 	c.latest = map[owner]time.Duration{}
-	c.busy, c.since, c.now = make([]time.Duration, users), make([]time.Duration, users), make([]int, users)
+	c.busy, c.since, c.now, c.waits = make([]time.Duration, users), make([]time.Duration, users), make([]int, users), make([]int, users)
+	c.had, c.due = make([]float64, users), make([]float64, users)
 }
 
 // say notes a problem, with what repeats it.
@@ -82,6 +87,9 @@ func (c *check) begins(j *job, n *worker) {
 		c.full(n)
 	}
 	c.reckon(j.user, 1)
+	if j.life == 0 {
+		c.waits[j.user]--
+	}
 }
 
 func (c *check) stops(j *job, n *worker) { c.reckon(j.user, -1) }
@@ -127,6 +135,34 @@ func (c *check) fair(before []time.Duration) (index float64, now []time.Duration
 		return math.NaN(), append([]time.Duration{}, c.busy...)
 	}
 	return sum * sum / (float64(len(c.busy)) * squares), append([]time.Duration{}, c.busy...)
+}
+
+// sample notes what each user has now, and what is his due: as much as he wants, or as all others may have who want more than that.
+func (c *check) sample(capacity float64) {
+	users := make([]int, len(c.now))
+	for u := range users {
+		users[u] = u
+	}
+	wants := func(u int) float64 { return float64(c.now[u] + c.waits[u]) }
+	slices.SortFunc(users, func(a, b int) int { return cmp.Compare(wants(a), wants(b)) })
+	for i, u := range users {
+		due := min(wants(u), capacity/float64(len(users)-i))
+		capacity -= due
+		c.due[u] += due
+		c.had[u] += min(due, float64(c.now[u]))
+	}
+}
+
+// least is the least part of his due that a user had since it was last asked.
+func (c *check) least() float64 {
+	least := 1.0
+	for u := range c.due {
+		if c.due[u] > 0 {
+			least = min(least, c.had[u]/c.due[u])
+		}
+		c.had[u], c.due[u] = 0, 0
+	}
+	return least
 }
 
 // idleNodes are the nodes with a free slot, the longest idle first.

@@ -1,9 +1,13 @@
 package simtest
 
-import "mexec"
+import (
+	"time"
+
+	"mexec"
+)
 
 // equal is the ideal that serves all users alike, as ours must: one scheduler for all, whose messages take no time, and in which who runs least goes first: of the users, of
-// the user's builds, and in a build in the order of arrival. The omniscient one serves strangers in that order, which nobody may who has to be fair; where more is wanted than there is,
+// the user's builds, and in a build in the order of arrival, or as ours where it is known what jobs take: the longest first. The omniscient one serves strangers in that order, which nobody may who has to be fair; where more is wanted than there is,
 // the difference between the two is what fairness costs, and that to ours what placement does. It is for nodes of one speed.
 type equal struct {
 	w     *world
@@ -52,8 +56,19 @@ func (e *equal) submit(jobs []*job) {
 	for _, j := range jobs {
 		_, q := e.queueOf(j)
 		q.jobs = append(q.jobs, j)
+		for i := len(q.jobs) - 1; i > 0 && e.rank(q.jobs[i]) < e.rank(q.jobs[i-1]); i-- {
+			q.jobs[i], q.jobs[i-1] = q.jobs[i-1], q.jobs[i]
+		}
 	}
 	e.serve()
+}
+
+// rank is when a job's turn is, as place has it.
+func (e *equal) rank(j *job) time.Duration {
+	if !e.w.shape.Known {
+		return j.at
+	}
+	return j.at - e.w.shape.Sizes.usual[j.Kind]
 }
 
 func (e *equal) serve() {

@@ -34,6 +34,8 @@ type Result struct {
 	Lost      []float32       // see check; seconds
 	Most      time.Duration   // of Lost, over all jobs
 	Jain      []float64       // in each window of fairWindow, of saturated runs
+	Builds    []time.Duration // of recorded builds that were submitted as a whole: from the first submission to the last end
+	Least     float64         // part of his due that any user had in any fairWindow
 	Span      time.Duration   // from the first submission to the last end
 	Messages  float64         // for each job
 	Unused    float64         // grants that were not used, a share
@@ -63,8 +65,9 @@ func Run(shape Shape, scheduler string, seed uint64) *Result {
 	r := &Result{Shape: shape, Scheduler: scheduler, Seed: seed}
 
 	if shape.Load == 0 {
-		_, before := w.check.fair(w.check.busy)
-		w.every(fairWindow, fairWindow, func() {
+		var before []time.Duration
+		w.at(shape.Warm, func() { _, before = w.check.fair(w.check.busy) })
+		w.every(shape.Warm+fairWindow, fairWindow, func() {
 			var index float64
 			index, before = w.check.fair(before)
 			for _, h := range w.homes {
@@ -74,6 +77,15 @@ func Run(shape Shape, scheduler string, seed uint64) *Result {
 			}
 			r.Jain = append(r.Jain, index)
 		})
+	}
+	r.Least = 1
+	if window := min(fairWindow, shape.Measure); window > 0 {
+		w.every(shape.Warm, tick, func() {
+			if w.now < w.end() {
+				w.check.sample(float64(shape.Nodes * shape.Slots))
+			}
+		})
+		w.every(shape.Warm+window, window, func() { r.Least = min(r.Least, w.check.least()) })
 	}
 	var from, to time.Duration
 	total := func() (sum time.Duration) {
@@ -95,6 +107,7 @@ func Run(shape Shape, scheduler string, seed uint64) *Result {
 			r.Waits = append(r.Waits, j.begun-j.at)
 		}
 	}
+	r.Builds = w.builds()
 	slices.Sort(r.Responses)
 	slices.Sort(r.Waits)
 	slices.Sort(w.check.lost)
@@ -110,6 +123,29 @@ func Run(shape Shape, scheduler string, seed uint64) *Result {
 	r.Problems = w.check.problems
 	r.Took = time.Since(began)
 	return r
+}
+
+// builds are how long the recorded builds took of which all jobs were submitted while it was measured, or after that.
+func (w *world) builds() (took []time.Duration) {
+	type span struct {
+		jobs     int
+		from, to time.Duration
+	}
+	spans := make([]span, w.replays+1)
+	for _, j := range w.jobs {
+		s := &spans[j.replay]
+		if s.jobs++; s.jobs == 1 {
+			s.from = j.at
+		}
+		s.to = max(s.to, j.ended)
+	}
+	for _, s := range spans[1:] {
+		if s.jobs == len(w.shape.Sizes.trace) && s.from >= w.shape.Warm {
+			took = append(took, s.to-s.from)
+		}
+	}
+	slices.Sort(took)
+	return took
 }
 
 // quantile of what is sorted.
@@ -130,7 +166,7 @@ func mean(all []time.Duration) time.Duration {
 }
 
 func (r *Result) String() string {
-	return fmt.Sprintf("%-12s p50 %v p99 %v wait mean %v p99 %v, lost p99 %.1f p99.9 %.1f most %v ms, %.2f messages, %.1f %% unused, used %.3f, %d jobs, span %v, jain %.4f, took %v %v",
+	return fmt.Sprintf("%-12s p50 %v p99 %v wait mean %v p99 %v, lost p99 %.1f p99.9 %.1f most %v ms, %.2f messages, %.1f %% unused, used %.3f, %d jobs, span %v, jain %.4f, least %.3f, builds %d p50 %v p99 %v, took %v %v",
 		r.Scheduler, quantile(r.Responses, .5), quantile(r.Responses, .99), mean(r.Waits), quantile(r.Waits, .99),
-		1e3*quantile(r.Lost, .99), 1e3*quantile(r.Lost, .999), r.Most, r.Messages, 100*r.Unused, r.Used, r.Jobs, r.Span, r.Jain, r.Took.Round(time.Millisecond), r.Problems)
+		1e3*quantile(r.Lost, .99), 1e3*quantile(r.Lost, .999), r.Most, r.Messages, 100*r.Unused, r.Used, r.Jobs, r.Span, r.Jain, r.Least, len(r.Builds), quantile(r.Builds, .5), quantile(r.Builds, .99), r.Took.Round(time.Millisecond), r.Problems)
 }

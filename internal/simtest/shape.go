@@ -20,6 +20,7 @@ type Shape struct {
 	Batch int     // how many come together; 0: one
 	Jobs  int     // in each home's build instead (a closed loop), Wide at a time
 	Wide  int
+	Long  int // each other user's jobs take so many times as long; 0: all alike
 
 	Slow   int   // each Slow-th node has a quarter of the speed; 0: none
 	Memory int64 // of each node; 0: not counted

@@ -59,6 +59,25 @@ func TestFaultsLoseNoJob(t *testing.T) {
 	}
 }
 
+// Workers took turns, so those with long jobs had most of the slots: Jain's index was 0.63.
+func TestUsersAreServedAlikeWhateverTheirJobsTake(t *testing.T) {
+	for seed := range uint64(3) {
+		s := Shape{Name: "t", Nodes: 60, Slots: 4, Homes: 10, Users: 10, Sizes: Even, Wide: 96, Jobs: 3000, Long: 10, Warm: 20 * time.Second}
+		r := Run(s, "ours", seed)
+		if holds(t, r); len(r.Jain) < 2 {
+			t.Errorf("only %d times 10 s in which all want more", len(r.Jain))
+		}
+	}
+}
+
+func TestAFairIdealGivesEachUserHisDue(t *testing.T) {
+	s := loaded("t", 20, 5, 1.1, Real)
+	fair, arrival := Run(s, "equal", 1), Run(s, "omniscient", 1)
+	if fair.Least < 0.97 || arrival.Least > 0.9 || len(fair.Builds) == 0 {
+		t.Errorf("least part of a user's due is %.3f, and %.3f in the order of arrival; %d builds", fair.Least, arrival.Least, len(fair.Builds))
+	}
+}
+
 // The ideal is that: nobody else's jobs are served sooner in the mean.
 func TestNobodyBeatsTheOmniscient(t *testing.T) {
 	s := brief("t", 20, 5, 0.9)

@@ -31,6 +31,7 @@ type world struct {
 	messages int
 	starts   int
 	given    int // grants, for schedulers that have them
+	replays  int // recorded builds that were submitted
 }
 
 // scheduler is what is compared.
@@ -83,6 +84,7 @@ type job struct {
 	life     int32 // of its run: what was killed does not end
 	running  bool
 	measured bool
+	replay   int // of which recorded build, from 1; 0: of none
 }
 
 func newWorld(shape Shape, seed uint64) *world {
@@ -180,6 +182,8 @@ func (w *world) replay() {
 	for at := -long; at < w.end().Seconds(); at += w.draws.ExpFloat64() * gap {
 		h := w.homes[w.draws.IntN(len(w.homes))]
 		user := h.users[w.draws.IntN(len(h.users))]
+		w.replays++
+		number := w.replays
 		for i, l := range z.trace {
 			when := time.Duration((at + l.At.Seconds()*scale) * float64(time.Second))
 			if when < 0 || when >= w.end() {
@@ -189,7 +193,7 @@ func (w *world) replay() {
 			w.at(when, func() {
 				w.coming--
 				j := w.job(h, z.all[i])
-				j.user = user
+				j.user, j.replay = user, number
 				w.enter(j)
 			})
 		}
@@ -208,9 +212,13 @@ func (w *world) enter(jobs ...*job) {
 		j.at = w.now
 		j.id = mexec.JobID(len(w.jobs) + 1)
 		j.build = mexec.BuildID(fmt.Sprint("b", j.home.node, ".", j.user))
+		if j.replay > 0 {
+			j.build = mexec.BuildID(fmt.Sprint("r", j.replay))
+		}
 		j.measured = w.now >= w.shape.Warm && w.now < w.end()
 		w.jobs = append(w.jobs, j)
 		w.open++
+		w.check.waits[j.user]++
 	}
 	w.sched.submit(jobs)
 }
@@ -222,6 +230,9 @@ func (w *world) next(h *home, n int) {
 		h.left--
 		j := w.job(h, w.shape.Sizes.draw(w.draws))
 		j.user = h.users[h.left%len(h.users)]
+		if w.shape.Long > 0 && j.user%2 == 1 {
+			j.Work *= time.Duration(w.shape.Long)
+		}
 		jobs = append(jobs, j)
 	}
 	if len(jobs) > 0 {
