@@ -55,7 +55,7 @@ func (r *report) plots() map[string]*chart {
 			p := r.pooled(shape.Name, "ours")
 			l := line{name: shape.Name}
 			for i, j := range p.Jain {
-				l.x, l.y = append(l.x, (shape.Warm + time.Duration(i+1)*fairWindow).Seconds()), append(l.y, j)
+				l.x, l.y = append(l.x, (shape.Warm+time.Duration(i+1)*fairWindow).Seconds()), append(l.y, j)
 			}
 			fair.lines = append(fair.lines, l)
 		}

@@ -23,14 +23,15 @@ var reportText string
 type report struct {
 	sections []Section
 	results  map[string][]*Result // of a shape and a scheduler, one a seed
+	Unseen   *report              // on other seeds
 	began    time.Time
 	took     time.Duration
 }
 
 func key(shape, scheduler string) string { return shape + "\x00" + scheduler }
 
-// simulate runs sections, as many runs side by side as there are processors, and says what breaks when it does.
-func simulate(sections []Section, progress io.Writer) *report {
+// simulate runs sections, from this seed on, as many runs side by side as there are processors, and says what breaks when it does.
+func simulate(sections []Section, first uint64, progress io.Writer) *report {
 	type run struct {
 		shape     Shape
 		scheduler string
@@ -41,7 +42,7 @@ func simulate(sections []Section, progress io.Writer) *report {
 		for _, shape := range s.Shapes {
 			for _, scheduler := range s.Schedulers {
 				for seed := range s.Seeds(shape) {
-					if r := (run{shape, scheduler, uint64(seed + 1)}); !slices.ContainsFunc(runs, func(o run) bool {
+					if r := (run{shape, scheduler, first + uint64(seed)}); !slices.ContainsFunc(runs, func(o run) bool {
 						return o.shape.Name == shape.Name && o.scheduler == scheduler && o.seed == r.seed
 					}) {
 						runs = append(runs, r)
@@ -105,12 +106,15 @@ func (r *report) pooled(shape, scheduler string) *Result {
 		return all[0]
 	}
 	p := *all[0]
-	p.Responses, p.Waits, p.Lost, p.Problems = nil, nil, nil, nil
+	p.Responses, p.Waits, p.Lost, p.Builds, p.Jain, p.Problems = nil, nil, nil, nil, nil, nil
 	p.Messages, p.Unused, p.Used, p.Jobs = 0, 0, 0, 0
 	for _, o := range all {
 		p.Responses = append(p.Responses, o.Responses...)
 		p.Waits = append(p.Waits, o.Waits...)
 		p.Lost = append(p.Lost, o.Lost...)
+		p.Builds = append(p.Builds, o.Builds...)
+		p.Jain = append(p.Jain, o.Jain...)
+		p.Least = min(p.Least, o.Least)
 		p.Most = max(p.Most, o.Most)
 		p.Jobs += o.Jobs
 		p.Messages += o.Messages / float64(len(all))
@@ -121,6 +125,7 @@ func (r *report) pooled(shape, scheduler string) *Result {
 	slices.Sort(p.Responses)
 	slices.Sort(p.Waits)
 	slices.Sort(p.Lost)
+	slices.Sort(p.Builds)
 	return &p
 }
 
@@ -182,6 +187,27 @@ func (r *report) Fair() string {
 	return b.String()
 }
 
+// Builds is the table of how long whole builds took, and of how users fared whose wants differ.
+func (r *report) Builds() string {
+	var b strings.Builder
+	b.WriteString("| shape | scheduler | builds | median, s | × ideal | × fair ideal | p99, s | × ideal | × fair ideal | least of his due |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+	for _, s := range r.sections {
+		for _, shape := range s.Shapes {
+			ideal, fair := r.pooled(shape.Name, "omniscient"), r.pooled(shape.Name, "equal")
+			for _, scheduler := range []string{"omniscient", "equal", "ours"} {
+				if p := r.pooled(shape.Name, scheduler); fair != nil && p != nil && len(p.Builds) > 0 {
+					times := func(q float64) string {
+						took := quantile(p.Builds, q).Seconds()
+						return fmt.Sprintf("%.2f | %.3f | %.3f", took, took/quantile(ideal.Builds, q).Seconds(), took/quantile(fair.Builds, q).Seconds())
+					}
+					fmt.Fprintf(&b, "| %s | %s | %d | %s | %s | %.3f |\n", shape.Name, scheduler, len(p.Builds), times(.5), times(.99), p.Least)
+				}
+			}
+		}
+	}
+	return b.String()
+}
+
 // Lost is the table of what work conservation was measured to be.
 func (r *report) Lost() string {
 	var b strings.Builder
@@ -195,6 +221,8 @@ func (r *report) Lost() string {
 	}
 	return b.String()
 }
+
+const none = "None.\n"
 
 // Problems are all that broke, with what repeats it.
 func (r *report) Problems() string {
@@ -214,7 +242,7 @@ func (r *report) Problems() string {
 		}
 	}
 	if n == 0 {
-		return "None.\n"
+		return none
 	}
 	return fmt.Sprintf("%d:\n\n%s", n, b.String())
 }
@@ -243,6 +271,9 @@ func (r *report) Bars() string {
 	return b.String()
 }
 
+// All is how many runs there were, those on other seeds included.
+func (r *report) All() int { return r.Runs() + r.Unseen.Runs() }
+
 func (r *report) Runs() (n int) {
 	for _, all := range r.results {
 		n += len(all)
@@ -250,7 +281,13 @@ func (r *report) Runs() (n int) {
 	return n
 }
 
-func (r *report) Took() string { return r.took.Round(time.Second).String() }
+func (r *report) Took() string {
+	took := r.took
+	if r.Unseen != nil {
+		took += r.Unseen.took
+	}
+	return took.Round(time.Second).String()
+}
 
 func (r *report) Processors() int { return runtime.NumCPU() }
 
