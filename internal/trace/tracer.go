@@ -24,6 +24,7 @@ type tracer struct {
 	stub    string
 	tool    int
 	owner   map[int]*driver  // by each traced thread, whose program it runs
+	early   map[int]bool     // those that have stopped before their parent's word of them was heard
 	fronted map[int]fronting // those that are about to execute the stub
 	lossy   bool             // what is traced loses the privilege of a set-user-ID program
 }
@@ -38,7 +39,7 @@ type fronting struct {
 func newTracer(pid int, d Driver) *tracer {
 	return &tracer{
 		rules: d.Rules, stub: d.Stub, tool: pid, lossy: !mayTraceAll(),
-		owner: map[int]*driver{pid: {pid: pid, make: d.Make}}, fronted: map[int]fronting{},
+		owner: map[int]*driver{pid: {pid: pid, make: d.Make}}, early: map[int]bool{}, fronted: map[int]fronting{},
 	}
 }
 
@@ -80,8 +81,10 @@ func (t *tracer) stopped(pid int, status syscall.WaitStatus) {
 	signal := status.StopSignal()
 	switch int(status >> 16) {
 	case unix.PTRACE_EVENT_FORK, unix.PTRACE_EVENT_VFORK, unix.PTRACE_EVENT_CLONE:
-		if child, err := unix.PtraceGetEventMsg(pid); err == nil {
+		if child, err := unix.PtraceGetEventMsg(pid); err == nil && !t.early[int(child)] {
 			t.owner[int(child)] = t.owner[pid]
+		} else {
+			delete(t.early, int(child)) // it may have executed something since, and be a driver or let go
 		}
 		resume(pid, 0)
 	case unix.PTRACE_EVENT_EXEC:
@@ -108,7 +111,7 @@ func (t *tracer) paused(pid int, signal unix.Signal) {
 			t.release(pid)
 			return
 		}
-		t.owner[pid] = parent
+		t.owner[pid], t.early[pid] = parent, true
 	}
 	resume(pid, 0)
 }
