@@ -1,12 +1,12 @@
 // Package trace puts the stub in front of what a tool starts that the preload shim can't: a statically linked one, or a Go program, which makes its system
 // calls itself. The kernel tells a tracer of each program that a process executes (ptrace(2)).
 //
-// Start starts a tool and follows it and its children, each until it has executed a program. At this moment execve has succeeded, so that what the kernel
+// Start starts a tool and follows it and its children, and Follow a driver below and its children, each until it has executed a program. At this moment execve has succeeded, so that what the kernel
 // refuses is the tool's to handle, and the program has not begun: what is to travel by the policy is made to execute the stub with
 // its arguments, and all others run on as they are. Then nobody traces the process any more, but where it is a driver of its own that the
 // shim can't serve. What the tool executes in its own place is the tool.
 //
-// One goroutine on a thread of its own does all tracing, for the kernel takes orders from that thread only; its end, with the tool's, sets free whatever is
+// One goroutine on a thread of its own does all tracing of a tool, for the kernel takes orders from that thread only; its end, with the tool's, sets free whatever is
 // still traced, and so does the death of this process: the tool and its children run on, untraced. Signals and stops reach the traced as they would
 // otherwise. A traced process can't be traced by a debugger at the same time.
 //
@@ -61,6 +61,30 @@ func Start(cmd *exec.Cmd, d Driver) (*Tool, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+// Follow traces a driver that the shim can't serve and that another process has started: pid is about to execute it. It goes on until the driver and all below it that is
+// traced have ended, or this process. What is executed is judged as if a driver had started it; where it turns out to be none, or one that has the shim, it is let go.
+//
+// pid may be no child of ours: who waits for it would be told of the stops that are the tracer's.
+func Follow(pid int, d Driver) error {
+	if code == nil {
+		return fmt.Errorf("%w on %s", ErrNotAllowed, runtime.GOARCH)
+	}
+	seized := make(chan error)
+	go onOwnThread(func() {
+		err := ptrace(unix.PTRACE_SEIZE, pid, 0, options)
+		seized <- err
+		if err == nil {
+			t := newTracer(pid, d)
+			t.tool, t.owner[pid] = 0, &driver{}
+			t.run(&Tool{}) // until there is nobody left
+		}
+	})
+	if err := <-seized; err != nil {
+		return fmt.Errorf("%w: %w", ErrNotAllowed, err)
+	}
+	return nil
 }
 
 // Wait waits for the end of the tool itself; what it leaves running goes on.

@@ -43,12 +43,17 @@ func newTracer(pid int, d Driver) *tracer {
 	}
 }
 
-// run hears of all that happens until the tool ends.
+// run hears of all that happens until the tool ends, or with no tool until nobody is traced. This thread may have been another goroutine's before and have children that
+// somebody waits for: those are told from the traced by __WCLONE, which leaves out children that are neither clones nor traced. A tool may have been let go, and is one.
 func (t *tracer) run(tool *Tool) error {
+	which := unix.WALL
+	if t.tool == 0 {
+		which = unix.WCLONE
+	}
 	for {
 		var status syscall.WaitStatus
 		var usage syscall.Rusage
-		pid, err := syscall.Wait4(-1, &status, unix.WALL|unix.WNOTHREAD, &usage)
+		pid, err := syscall.Wait4(-1, &status, which|unix.WNOTHREAD, &usage)
 		switch {
 		case err == unix.EINTR:
 			continue
