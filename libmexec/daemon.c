@@ -119,7 +119,7 @@ static bool trusted(int connection, int *pid)
 	return peer.uid == 0 || peer.uid == geteuid();
 }
 
-int hand_over(struct job *job, const char *socket, const char **why)
+static int connect_to(const char *socket, const char **why)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	size_t n = strlen(socket);
@@ -129,9 +129,20 @@ int hand_over(struct job *job, const char *socket, const char **why)
 	}
 	memcpy(a.sun_path, socket, n + 1);
 	int connection = open_socket();
-	if (connection < 0 || connect(connection, (struct sockaddr *)&a, sizeof(a)) != 0) {
-		*why = "no daemon";
-	} else if (!trusted(connection, &job->daemon)) {
+	if (connection >= 0 && connect(connection, (struct sockaddr *)&a, sizeof(a)) == 0)
+		return connection;
+	*why = "no daemon";
+	if (connection >= 0)
+		close(connection);
+	return -1;
+}
+
+int hand_over(struct job *job, const char *socket, const char **why)
+{
+	int connection = connect_to(socket, why);
+	if (connection < 0)
+		return -1;
+	if (!trusted(connection, &job->daemon)) {
 		*why = "the daemon belongs to another user";
 	} else if (!describe(job)) { // only now: the daemon wakes up meanwhile
 		*why = "the working directory has no name";
@@ -150,7 +161,27 @@ int hand_over(struct job *job, const char *socket, const char **why)
 		signal_mask(&job->mask);
 		*why = "the daemon did not take the job";
 	}
-	if (connection >= 0)
-		close(connection);
+	close(connection);
 	return -1;
+}
+
+// By then it is traced, or will not be: what the answer is does not matter.
+void be_traced(const char *socket, const char *path)
+{
+	static const char query[] = "trace ";
+	const char *why;
+	int pid, connection = connect_to(socket, &why);
+	if (connection < 0)
+		return;
+	struct frame f = {FRAME_MAGIC, FRAME_VERSION, FRAME_QUERY, sizeof(query) - 1 + strlen(path)};
+	struct outbox o = {.connection = connection};
+	if (trusted(connection, &pid)) {
+		put(&o, &f, sizeof(f));
+		put(&o, query, sizeof(query) - 1);
+		put(&o, path, strlen(path));
+		flush(&o);
+		while (!o.failed && read(connection, &f, sizeof(f)) < 0 && errno == EINTR)
+			;
+	}
+	close(connection);
 }

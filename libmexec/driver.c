@@ -29,6 +29,14 @@ static bool is_ours(const char *entry, struct driver *d)
 	return strncmp(entry, "DRIVER=", 7) == 0 || strncmp(entry, "POLICY=", 7) == 0 || strncmp(entry, "JOURNAL=", 8) == 0;
 }
 
+const char *find_fallback(char *const *env)
+{
+	const char *value = getenv_in(env, "MEXEC_DRIVER");
+	const char *colon = value != NULL ? strchr(value, ':') : NULL;
+	colon = colon != NULL ? strchr(colon + 1, ':') : NULL;
+	return colon != NULL ? colon + 1 : "";
+}
+
 struct driver read_driver(char **env)
 {
 	struct driver d = {.build = "", .fallback = "", .repeat = ""};

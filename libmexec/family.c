@@ -29,7 +29,7 @@ static void execute_stub(const char *path, char *const argv[], size_t argc, char
 	memcpy(stub, name.at, name.length);
 	stub[name.length] = '\0';
 	const char *wrapped[argc + WRAP_EXTRA];
-	wrap(wrapped, path, argv, argc);
+	wrap(wrapped, "-p", path, argv, argc);
 	execve(stub, (char *const *)wrapped, envp);
 }
 
@@ -38,7 +38,7 @@ EXPORT int mexecve(const char *path, char *const argv[], char *const envp[])
 	int saved = errno;
 	size_t argc;
 	struct stat st;
-	if (sure_arguments(argv, envp, &argc) && probe(path, &st) == 0 && sure_program(path, &st, argv, envp, NULL)) {
+	if (sure_arguments(argv, envp, &argc) && probe(path, &st) == 0 && sure_program(path, &st, argv, envp, NULL, NULL)) {
 		errno = saved; // vfork's parent has it from us
 		execute_stub(path, argv, argc, envp);
 	}
@@ -64,7 +64,7 @@ EXPORT int mexecvpe(const char *file, char *const argv[], char *const envp[])
 	const char *path;
 	struct stat st;
 	if (file != NULL && sure_arguments(argv, envp, &argc) && search(file, getenv("PATH"), room, &path, &st) == 0) {
-		bool sure = sure_program(path, &st, argv, envp, NULL);
+		bool sure = sure_program(path, &st, argv, envp, NULL, NULL);
 		errno = saved;
 		if (sure) {
 			execute_stub(path, argv, argc, envp);

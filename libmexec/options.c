@@ -93,6 +93,9 @@ struct options parse_options(char **argv)
 			case 'p':
 				o.pathname = true;
 				continue;
+			case 't': // for the preload alone
+				o.traced = o.pathname = true;
+				continue;
 			case 'h':
 				long_option(&o, "--help");
 				continue;

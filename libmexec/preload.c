@@ -74,8 +74,16 @@ static char *const *here(struct way way, char *const envp[], const char **room)
 	return is_driver(way.why) ? hand_on(envp, true, room) : plain(envp, room);
 }
 
+static int spawn_traced(struct way way, const char *path, pid_t *pid, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
+			char *const argv[], char *const envp[])
+{
+	const char *wrapped[way.argc + WRAP_EXTRA];
+	wrap(wrapped, "-t", path, argv, way.argc);
+	return real.posix_spawn(pid, way.traced, actions, attributes, (char *const *)wrapped, envp);
+}
+
 // As it is; and the journal hears of it.
-static int spawn_here(spawn_function *direct, struct way way, pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
+static int spawn_here(spawn_function *direct, struct way way, const char *path, pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
 		      const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
 {
 	pid_t own; // the caller need not want to know
@@ -86,7 +94,9 @@ static int spawn_here(spawn_function *direct, struct way way, pid_t *pid, const 
 	if (n > 0)
 		envp = here(way, envp, room);
 	int64_t at = way.why == KEPT_SHORT ? journal_now() : 0;
-	int err = direct(pid, file, actions, attributes, argv, envp);
+	int err = 0;
+	if (way.traced == NULL || spawn_traced(way, path, pid, actions, attributes, argv, envp) != 0)
+		err = direct(pid, file, actions, attributes, argv, envp);
 	if (err != 0 || way.why == KEPT_NOT)
 		return err;
 	if (way.why == KEPT_SHORT)
@@ -100,7 +110,7 @@ static int spawn(spawn_function *direct, struct way way, const char *path, pid_t
 		 char *const envp[])
 {
 	const char *wrapped[way.argc + WRAP_EXTRA];
-	wrap(wrapped, path, argv, way.argc);
+	wrap(wrapped, "-p", path, argv, way.argc);
 	size_t n = handed_room(envp, false);
 	const char *room[n + 1];
 	int saved = errno;
@@ -114,7 +124,7 @@ static int spawn(spawn_function *direct, struct way way, const char *path, pid_t
 	}
 	errno = saved;
 	way.why = KEPT_WITHOUT_STUB;
-	return spawn_here(direct, way, pid, file, actions, attributes, argv, envp);
+	return spawn_here(direct, way, path, pid, file, actions, attributes, argv, envp);
 }
 
 EXPORT int posix_spawn(pid_t *restrict pid, const char *restrict path, const posix_spawn_file_actions_t *restrict actions,
@@ -123,9 +133,9 @@ EXPORT int posix_spawn(pid_t *restrict pid, const char *restrict path, const pos
 	spawn_function *direct = REAL(posix_spawn);
 	struct way way;
 	if (!is_shell_function(actions, &way))
-		way = route(path, argv, envp);
+		way = route(path, argv, envp, false);
 	if (way.stub == NULL)
-		return spawn_here(direct, way, pid, path, actions, attributes, argv, envp);
+		return spawn_here(direct, way, path, pid, path, actions, attributes, argv, envp);
 	return spawn(direct, way, path, pid, path, actions, attributes, argv, envp);
 }
 
@@ -134,12 +144,12 @@ EXPORT int posix_spawnp(pid_t *restrict pid, const char *restrict file, const po
 {
 	spawn_function *direct = REAL(posix_spawnp);
 	char room[PATH_MAX];
-	const char *path;
+	const char *path = file;
 	struct way way;
 	if (!is_shell_function(actions, &way))
-		way = route_along(file, argv, envp, room, &path);
+		way = route_along(file, argv, envp, false, room, &path);
 	if (way.stub == NULL)
-		return spawn_here(direct, way, pid, file, actions, attributes, argv, envp);
+		return spawn_here(direct, way, path, pid, file, actions, attributes, argv, envp);
 	return spawn(direct, way, path, pid, file, actions, attributes, argv, envp);
 }
 
@@ -147,7 +157,7 @@ EXPORT int posix_spawnp(pid_t *restrict pid, const char *restrict file, const po
 static void execute(const char *path, char *const argv[], struct way *way, char *const envp[])
 {
 	const char *wrapped[way->argc + WRAP_EXTRA];
-	wrap(wrapped, path, argv, way->argc);
+	wrap(wrapped, "-p", path, argv, way->argc);
 	size_t n = handed_room(envp, false);
 	const char *room[n + 1];
 	int saved = errno;
@@ -157,9 +167,19 @@ static void execute(const char *path, char *const argv[], struct way *way, char 
 	way->why = KEPT_WITHOUT_STUB;
 }
 
+// Comes back only where the stub cannot be started.
+static void execute_traced(struct way way, const char *path, char *const argv[], char *const envp[])
+{
+	const char *wrapped[way.argc + WRAP_EXTRA];
+	wrap(wrapped, "-t", path, argv, way.argc);
+	int saved = errno;
+	real.execve(way.traced, (char *const *)wrapped, envp);
+	errno = saved;
+}
+
 // As it is; and the journal hears of it, unless it comes back.
-static int execute_here(int (*direct)(const char *, char *const[], char *const[]), struct way way, const char *file, char *const argv[],
-			char *const envp[])
+static int execute_here(int (*direct)(const char *, char *const[], char *const[]), struct way way, const char *path, const char *file,
+			char *const argv[], char *const envp[])
 {
 	size_t n = here_room(way, envp);
 	const char *room[n + 1];
@@ -168,6 +188,8 @@ static int execute_here(int (*direct)(const char *, char *const[], char *const[]
 	if (way.why == KEPT_SHORT)
 		note_started(getpid(), way.kind, true, journal_now());
 	uint64_t ticket = way.why != KEPT_NOT && has_journal() ? note_kept(way.why, getpid(), getppid(), file, argv) : 0;
+	if (way.traced != NULL)
+		execute_traced(way, path, argv, envp);
 	int result = direct(file, argv, envp);
 	take_back(ticket);
 	return result;
@@ -178,23 +200,23 @@ EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 	int (*direct)(const char *, char *const[], char *const[]) = REAL(execve);
 	struct way way;
 	if (!executes_here(&way))
-		way = route(path, argv, envp);
+		way = route(path, argv, envp, takes_place());
 	if (way.stub != NULL)
 		execute(path, argv, &way, envp);
-	return execute_here(direct, way, path, argv, envp);
+	return execute_here(direct, way, path, path, argv, envp);
 }
 
 EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
 	int (*direct)(const char *, char *const[], char *const[]) = REAL(execvpe);
 	char room[PATH_MAX];
-	const char *path;
+	const char *path = file;
 	struct way way;
 	if (!executes_here(&way))
-		way = route_along(file, argv, envp, room, &path);
+		way = route_along(file, argv, envp, takes_place(), room, &path);
 	if (way.stub != NULL)
 		execute(path, argv, &way, envp);
-	return execute_here(direct, way, file, argv, envp);
+	return execute_here(direct, way, path, file, argv, envp);
 }
 
 EXPORT int execv(const char *path, char *const argv[])

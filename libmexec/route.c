@@ -2,6 +2,9 @@
 //
 // Left alone, so that they stay on this node: other drivers, and the shell lines that start them (what they start spreads), $(shell), what the
 // policy says, what is known to take less time than sending it, and whatever the kernel would refuse, so that the driver gets the kernel's own errno and says what it always says.
+//
+// A driver that we can't be loaded into, static or Go's, is to be traced instead. The drivers above it see to that, and so does any other process that has us: a shell
+// whose line was kept since it starts a driver. Of what such a process starts, nothing else is looked at.
 #include "route.h"
 
 #include <errno.h>
@@ -18,8 +21,10 @@
 #include "search.h"
 #include "sure.h"
 
-// Written by start_routing only. A stub of no length: this process is no driver of ours.
+// Written by start_routing only. A stub of no length: this process is not below a driver of ours.
 static char stub[PATH_MAX];
+static bool leads; // it is no driver itself
+static bool tool; // it is what mprun has started
 static char policy[LONGEST_POLICY]; // empty: there is none, as under mpmake
 static char own_name[NAME_MAX + 1]; // of a make; else empty
 static struct stat own_output; // descriptor 1; zeroes where it is closed
@@ -88,13 +93,19 @@ void start_routing(void)
 		return;
 	exe[n] = '\0';
 	const char *name = base_name(exe);
+	if (is_ours(name)) // the stub, where it isn't static
+		return;
 	const char *rules = getenv("MEXEC_POLICY");
 	if (rules != NULL && strlen(rules) < sizeof(policy))
 		strcpy(policy, rules);
-	if (is_make_name(name) && strlen(name) < sizeof(own_name))
+	tool = is_tool(policy);
+	if (is_make_name(name) && strlen(name) < sizeof(own_name)) {
 		strcpy(own_name, name);
-	else if (!is_tool(policy) && !is_driver_by_name())
+	} else if (!tool && !is_driver_by_name()) {
+		leads = true;
+		memcpy(stub, from, length);
 		return;
+	}
 	remember_handed();
 	fstat(1, &own_output);
 	own_pid = getpid();
@@ -228,7 +239,7 @@ static bool is_short(uint64_t kind, const char *path, const char *name, char *co
 }
 
 // What can be told without the program's file. A program that is offered by its own name (mexec) is not kept.
-static bool may_travel(const char *file, char *const argv[], char *const envp[], struct way *way)
+static bool may_travel(const char *file, char *const argv[], char *const envp[], bool in_place, struct way *way)
 {
 	*way = (struct way){.why = KEPT_NOT};
 	if (stub[0] == '\0' || file == NULL || strcmp(file, "/proc/self/exe") == 0 ||
@@ -242,15 +253,25 @@ static bool may_travel(const char *file, char *const argv[], char *const envp[],
 	else if ((way->why = by_policy(name, argv, &way->bare)) == KEPT_NOT && !sure_arguments(argv, envp, &way->argc))
 		way->why = KEPT_TOO_LONG;
 	else if (way->why == KEPT_NOT) {
-		way->kind = has_journal() ? kind_of(file, argv) : 0;
+		way->kind = !leads && !in_place && has_journal() ? kind_of(file, argv) : 0;
 		if (is_recursive(file, argv, way->argc, envp))
 			way->why = KEPT_RECURSIVE;
 		else if (is_short(way->kind, file, name, argv, way->argc, envp))
 			way->why = KEPT_SHORT, way->bare = true;
+		else if (in_place && tool) // it is the tool from then on
+			way->why = KEPT_DRIVES;
 		else
-			return true;
+			return !leads && !in_place;
 	}
 	return false;
+}
+
+// Whether what stays is a driver that we can't be loaded into. Of what a set-user-ID program starts nothing travels, but that is said.
+static bool escapes(struct way *way, const char *path, const struct stat *st, char *const argv[], char *const envp[])
+{
+	bool alone;
+	return is_driver(way->why) && way->why != KEPT_OURS && sure_arguments(argv, envp, &way->argc) &&
+	       sure_program(path, st, argv, envp, NULL, &alone) && (alone || ((st->st_mode & S_ISUID) && st->st_uid != getuid()));
 }
 
 // What only the file tells. found: 0, or the errno that the kernel would give.
@@ -259,7 +280,7 @@ static void look(struct way *way, int found, const char *path, const struct stat
 	char interpreter[LONGEST_INTERPRETER];
 	if (found != 0)
 		way->why = KEPT_REFUSED;
-	else if (!sure_program(path, st, argv, envp, interpreter))
+	else if (!sure_program(path, st, argv, envp, interpreter, NULL))
 		way->why = KEPT_UNSURE;
 	else if (is_make_name(base_name(interpreter))) // a makefile that is executed, as debian/rules
 		way->why = KEPT_MAKE;
@@ -267,28 +288,33 @@ static void look(struct way *way, int found, const char *path, const struct stat
 		way->stub = stub;
 }
 
-struct way route(const char *path, char *const argv[], char *const envp[])
+static struct way decide(const char *file, char *const argv[], char *const envp[], bool in_place, char *room, const char **path)
 {
 	int saved = errno;
 	struct stat st;
 	struct way way;
-	if (may_travel(path, argv, envp, &way))
-		look(&way, probe(path, &st), path, &st, argv, envp);
+	bool travels = may_travel(file, argv, envp, in_place, &way);
+	if (travels || is_driver(way.why)) {
+		int found = room != NULL ? search(file, getenv("PATH"), room, path, &st) : probe(file, &st);
+		if (travels)
+			look(&way, found, *path, &st, argv, envp);
+		if (found == 0 && escapes(&way, *path, &st, argv, envp))
+			way.traced = stub;
+	}
+	if (leads || in_place) // nobody is told of what stays
+		way.why = KEPT_NOT, way.bare = false;
 	errno = saved;
 	return way;
 }
 
-struct way route_along(const char *file, char *const argv[], char *const envp[], char *room, const char **path)
+struct way route(const char *path, char *const argv[], char *const envp[], bool in_place)
 {
-	int saved = errno;
-	struct stat st;
-	struct way way;
-	if (may_travel(file, argv, envp, &way)) {
-		int found = search(file, getenv("PATH"), room, path, &st);
-		look(&way, found, *path, &st, argv, envp);
-	}
-	errno = saved;
-	return way;
+	return decide(path, argv, envp, in_place, NULL, &path);
+}
+
+struct way route_along(const char *file, char *const argv[], char *const envp[], bool in_place, char *room, const char **path)
+{
+	return decide(file, argv, envp, in_place, room, path);
 }
 
 // Written by the make itself, and not by a child of vfork: actions are made before.
@@ -311,13 +337,17 @@ bool is_shell_function(const void *actions, struct way *way)
 
 bool executes_here(struct way *way)
 {
-	*way = (struct way){.why = KEPT_NOT};
-	if (own_name[0] == '\0') // as env(1), or a wrapper of the tool, does
-		return getpid() == own_pid;
-	way->why = KEPT_FUNCTION;
+	*way = (struct way){.why = KEPT_FUNCTION};
+	if (own_name[0] == '\0')
+		return false;
 	int saved = errno;
 	struct stat st;
 	bool pipe = fstat(1, &st) == 0 && S_ISFIFO(st.st_mode) && (st.st_ino != own_output.st_ino || st.st_dev != own_output.st_dev);
 	errno = saved;
 	return pipe;
+}
+
+bool takes_place(void) // as env(1), or a wrapper of the tool, does
+{
+	return own_name[0] == '\0' && getpid() == own_pid;
 }

@@ -9,8 +9,9 @@
 
 // A way is what becomes of one spawn of a driver: the stub's pathname and how many arguments there are, or NULL for as it is, and why. Where there is a
 // journal it has the kind of what travels, or would but for being short. What is bare stays and starts no driver: it needs nothing of ours in its environment.
+// traced is the stub's pathname for what stays and starts others, where we can't be loaded: the stub has it traced, in place of us, and executes it here.
 struct way {
-	const char *stub;
+	const char *stub, *traced;
 	size_t argc;
 	enum kept why;
 	uint64_t kind;
@@ -30,18 +31,20 @@ void start_routing(void);
 bool is_make(void);
 
 // route decides on one spawn. It allocates nothing, takes no lock, writes no memory but its own stack and leaves errno alone: vfork's
-// child may ask.
-struct way route(const char *path, char *const argv[], char *const envp[]);
+// child may ask. What is executed in the place of this process stays.
+struct way route(const char *path, char *const argv[], char *const envp[], bool in_place);
 
 // route_along does so for a file that is looked for along PATH; *path becomes what was found, or lies in room.
-struct way route_along(const char *file, char *const argv[], char *const envp[], char *room, const char **path);
+struct way route_along(const char *file, char *const argv[], char *const envp[], bool in_place, char *room, const char **path);
 
 // A $(shell) is the one child of make that writes into a pipe of make's own: recipes write where make writes, or with -O to a file. It
 // is told by the file actions of its posix_spawn, or after a fork by its descriptor 1 (executes_here). note_output is told what actions make of descriptor 1,
 // -1 for nothing (yet).
 void note_output(const void *actions, int fd);
 bool is_shell_function(const void *actions, struct way *way);
-// executes_here is for a function of the exec family: so does a $(shell), and a tool that another program is to take the place of.
+// executes_here is for a function of the exec family: so does a $(shell).
 bool executes_here(struct way *way);
+// takes_place is for one, too: the program is to take the place of this process, a driver but no make.
+bool takes_place(void);
 
 #endif

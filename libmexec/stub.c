@@ -79,6 +79,14 @@ int main(int argc, char **argv, char **env)
 	(void)argc;
 	static struct job job;
 	struct options o = parse_options(argv);
+	if (o.traced) { // with all that drivers are told in its environment
+		const char *path = o.command[0];
+		be_traced(find_fallback(env), path);
+		if (o.argv0 != NULL)
+			o.command[0] = (char *)o.argv0;
+		execve(path, o.command, env);
+		cannot_run(path, errno);
+	}
 	struct driver d = read_driver(env);
 	const char *nodes = o.nodes != NULL ? o.nodes : getenv_in(env, "NODES");
 	job.name = o.command[0];

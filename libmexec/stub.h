@@ -41,6 +41,7 @@ struct options {
 	bool verbose;
 	bool no_stdin;
 	bool pathname; // CMD is a pathname: no PATH search
+	bool traced;   // CMD is a driver that stays: have it traced and execute it
 	char **command;
 };
 
@@ -57,6 +58,9 @@ struct driver {
 
 // rerun_flags reads a word of --rerun. False: it is none of them.
 bool rerun_flags(const char *word, uint32_t *flags);
+
+// find_fallback is the socket of read_driver's, and changes nothing.
+const char *find_fallback(char *const *env);
 
 // read_driver takes MEXEC_DRIVER, what belongs to it and our own LD_PRELOAD entry out of env: in place, so nothing is copied and nothing else moves.
 struct driver read_driver(char **env);
@@ -93,6 +97,9 @@ void close_descriptor(const struct job *job, uint32_t number);
 
 // hand_over connects to the daemon at socket, and describes and sends it the job. Returns the connection, or -1 with *why.
 int hand_over(struct job *job, const char *socket, const char **why);
+
+// be_traced has mpmake or mprun, whose socket it is, trace this process from its next execve on, that of path. What becomes of that is theirs to say.
+void be_traced(const char *socket, const char *path);
 
 // send_exec writes the EXEC frame of job, with the descriptors fds.
 bool send_exec(int connection, const struct job *job, const int *fds, int count);

@@ -31,6 +31,7 @@ enum {
 	SCRIPTS = 5,             // that may call each other
 	HEAD = 1024,             // usually holds an ELF file's headers and the name of its loader
 	SETTLED = 60,            // seconds
+	NOTES = 1024,            // bytes of them that are looked at
 };
 
 // The kernel's room is a quarter of the stack's limit, within bounds. One system call less for all that are within the lower one.
@@ -102,8 +103,27 @@ static bool is_native(const struct file *f, ElfW(Ehdr) * e)
 
 enum format { UNKNOWN, COMPLETE, LOADED, SCRIPT };
 
+static uint64_t padded(uint32_t n)
+{
+	return (n + 3ull) & ~3ull;
+}
+
+// Go's linker leaves a note of its own, with whatever linker it works together.
+static bool is_go(const struct file *f, const ElfW(Phdr) * p)
+{
+	ElfW(Nhdr) note;
+	for (uint64_t at = 0; at < NOTES && at + sizeof(note) + 4 <= p->p_filesz; at += sizeof(note) + padded(note.n_namesz) + padded(note.n_descsz)) {
+		char name[4];
+		if (!read_at(f, &note, sizeof(note), p->p_offset + at) || !read_at(f, name, sizeof(name), p->p_offset + at + sizeof(note)))
+			return false;
+		if (note.n_namesz == sizeof(name) && memcmp(name, "Go\0", sizeof(name)) == 0)
+			return true;
+	}
+	return false;
+}
+
 // A program is complete, or names its loader.
-static enum format read_elf(const struct file *f, char next[FIRST_LINE])
+static enum format read_elf(const struct file *f, char next[FIRST_LINE], bool *go)
 {
 	ElfW(Ehdr) e;
 	if (!is_native(f, &e))
@@ -113,6 +133,8 @@ static enum format read_elf(const struct file *f, char next[FIRST_LINE])
 		ElfW(Phdr) p;
 		if (!read_at(f, &p, sizeof(p), e.e_phoff + i * sizeof(p)))
 			return UNKNOWN;
+		if (p.p_type == PT_NOTE && go != NULL)
+			*go = *go || is_go(f, &p);
 		if (p.p_type != PT_INTERP || found == LOADED)
 			continue;
 		if (p.p_filesz < 2 || p.p_filesz > FIRST_LINE || !read_at(f, next, p.p_filesz, p.p_offset) || next[p.p_filesz - 1] != '\0')
@@ -147,7 +169,7 @@ static bool open_file(struct file *f, const char *path)
 	return f->fd >= 0;
 }
 
-static enum format read_format(const char *path, char next[FIRST_LINE])
+static enum format read_format(const char *path, char next[FIRST_LINE], bool *go)
 {
 	struct file f;
 	enum format found = UNKNOWN;
@@ -156,7 +178,7 @@ static enum format read_format(const char *path, char next[FIRST_LINE])
 	if (f.length >= 2 && memcmp(f.head, "#!", 2) == 0)
 		found = read_script(&f, next);
 	else
-		found = read_elf(&f, next);
+		found = read_elf(&f, next, go);
 	close(f.fd);
 	return found;
 }
@@ -173,15 +195,19 @@ static bool is_loader(const char *path)
 	return native;
 }
 
-bool sure_program(const char *path, const struct stat *st, char *const argv[], char *const envp[], char *interpreter)
+bool sure_program(const char *path, const struct stat *st, char *const argv[], char *const envp[], char *interpreter, bool *escapes)
 {
 	char next[FIRST_LINE];
 	struct stat its;
 	if (interpreter != NULL)
 		interpreter[0] = '\0';
+	if (escapes != NULL)
+		*escapes = false;
 	for (int scripts = 0; kernel_agrees(path, st, argv, envp); scripts++) {
-		switch (read_format(path, next)) {
+		switch (read_format(path, next, escapes)) {
 		case COMPLETE:
+			if (escapes != NULL)
+				*escapes = true;
 			return true;
 		case LOADED:
 			return is_loader(next);

@@ -19,7 +19,8 @@ bool sure_arguments(char *const argv[], char *const envp[], size_t *argc);
 enum { LONGEST_INTERPRETER = 256 }; // BINPRM_BUF_SIZE; it also bounds the names of loaders here
 
 // sure_program says whether path is a program, or a script with one, that can be executed now. probe has said that the file
-// itself may be, and filled st; the arguments are sure. Of a script, interpreter is what its own first line names, and else empty; it may be NULL.
-bool sure_program(const char *path, const struct stat *st, char *const argv[], char *const envp[], char *interpreter);
+// itself may be, and filled st; the arguments are sure. Of a script, interpreter is what its own first line names, and else empty. escapes becomes whether
+// no library can come between what runs in the end and its system calls: it is static, or Go's. Both may be NULL.
+bool sure_program(const char *path, const struct stat *st, char *const argv[], char *const envp[], char *interpreter, bool *escapes);
 
 #endif

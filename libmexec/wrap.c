@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-void wrap(const char **to, const char *path, char *const argv[], size_t argc)
+void wrap(const char **to, const char *option, const char *path, char *const argv[], size_t argc)
 {
 	*to++ = "mexec";
-	*to++ = "-p";
+	*to++ = option;
 	if (strcmp(argv[0], path) != 0) {
 		*to++ = "-a";
 		*to++ = argv[0];

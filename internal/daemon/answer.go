@@ -20,6 +20,7 @@ import (
 //	why WHICH  the newest job of the asker that has this number, or these words in its command, or any: a ledger.Account
 //	guests     whether this node drains, and how many commands of others run here: a mexec.Drain
 //	drain WHY  begins to drain, undrain ends it: the same (drain.go)
+//	trace PATH whether the asker is traced from now on, for what it executes next: a bool; of mpmake's and mprun's own daemon only
 //
 // and `watch BUILD NODES`, which is answered for as long as the client listens: feed.go.
 func (d *Daemon) answer(cred local.Cred, text string) (any, error) {
@@ -27,6 +28,11 @@ func (d *Daemon) answer(cred local.Cred, text string) (any, error) {
 	switch word {
 	case "nodes":
 		return d.peers.view(), nil
+	case "trace":
+		if d.cfg.Trace == nil {
+			return nil, errors.New("trace: this daemon traces nobody")
+		}
+		return true, d.cfg.Trace(cred.PID, arg)
 	case "guests", "drain", "undrain":
 		return d.drains(cred, word, arg)
 	case "build":

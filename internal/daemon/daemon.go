@@ -60,6 +60,9 @@ type Config struct {
 	Now        func() time.Time // nil: time.Now; a test's clock may be wrong on purpose
 	Memory     int64            // bytes that jobs may use; 0: what this daemon may, less a reserve
 	Keeper     Keeper           // keeps what commands cost; nil: nobody
+
+	// Trace begins to trace a driver below, which asks for it before it executes the program at path; nil: nobody does.
+	Trace func(pid int, path string) error
 }
 
 // Daemon is one node.

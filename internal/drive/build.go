@@ -56,7 +56,8 @@ type build struct {
 	learning *learning        // nil: nothing is learned
 	escapes  string           // why the shim can't see what the tool starts
 	traced   *trace.Driver    // in place of it
-	note     string           // that nothing travels, and why
+	notes    []string         // that nothing travels, and why
+	below    below
 }
 
 // run runs the program as argv0. equip changes its arguments and environment where it must know more, how many jobs may run above all.
@@ -92,7 +93,7 @@ func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, j jobs) error)
 		defer os.RemoveAll(dir)
 		b.id = mexec.BuildID(rand.Text())
 		b.alone = filepath.Join(dir, "mexecd.sock")
-		own, err := daemon.Open(daemon.Config{Socket: b.alone, Root: os.Getpid()})
+		own, err := daemon.Open(daemon.Config{Socket: b.alone, Root: os.Getpid(), Trace: b.below.trace})
 		if err != nil {
 			return 0, err
 		}

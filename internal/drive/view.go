@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -99,15 +100,19 @@ func (v *view) end(args []string, tool *ending, ended time.Time) {
 	total := monitor.Total{Name: v.build.name, Elapsed: ended.Sub(v.model.Began)}
 	total.Started, total.Lost, total.Reruns = v.build.counts()
 	total.Here = time.Duration(tool.usage.Utime.Nano() + tool.usage.Stime.Nano())
+	stayed := v.build.below.said()
 	if !v.build.options.quiet {
 		for _, line := range v.model.Summary(total) {
 			fmt.Fprintln(v.build.stderr, line)
+		}
+		for _, line := range stayed {
+			fmt.Fprintf(v.build.stderr, "%s: %s\n", v.build.name, line)
 		}
 	}
 	dir, _ := os.Getwd()
 	command := strings.Join(args, " ")
 	r := v.model.Record(total, v.build.id, command, dir, nodeDaemon)
-	r.Note = v.build.note
+	r.Note = strings.Join(slices.Concat(v.build.notes, stayed), "; ")
 	keep(v.build.getenv, r, v.model.JobLines(v.build.id))
 	err := fill(v.report, func(w io.Writer) error { return v.model.Report(w, total, command, dir) })
 	err = cmp.Or(err, fill(v.trace, func(w io.Writer) error { return v.model.Trace(w, total) }))

@@ -42,7 +42,7 @@ int main(void)
 			argv[i] = strcmp(arg, "(none)") == 0 ? NULL : arg;
 		}
 		struct way way;
-		putchar(may_travel(path, argv, envp, &way) ? 'y' : 'n');
+		putchar(may_travel(path, argv, envp, false, &way) ? 'y' : 'n');
 	}
 }
 `)

@@ -1,5 +1,7 @@
 // The preload puts a make's recipes behind the stub, and nothing else.
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,10 +13,10 @@ static int run(const char *program, char *const argv[], const char *stub, const 
 {
 	pid_t pid = fork();
 	if (pid == 0) {
-		char preload[4200], driver[4200], cwd[4096], sock[4200];
+		char preload[4200], driver[9000], cwd[4096], sock[4200];
 		CHECK(getcwd(cwd, sizeof(cwd)) != NULL);
 		snprintf(preload, sizeof(preload), "LD_PRELOAD=%s", preload_path);
-		snprintf(driver, sizeof(driver), "MEXEC_DRIVER=b7:%s:", stub);
+		snprintf(driver, sizeof(driver), "MEXEC_DRIVER=b7:%s:%s/tracer", stub, cwd);
 		snprintf(sock, sizeof(sock), "MEXEC_SOCKET=%s/sock", cwd);
 		unlink("out");
 		unlink("err");
@@ -254,4 +256,78 @@ TEST(mexec_in_a_recipe_is_not_put_behind_another)
 	SAME(make(LIST("make", "-s"), text, NULL), 0);
 	SAME(times(contents("log"), "\n"), 1);
 	SAME(times(contents("log"), "/bin/echo [/bin/echo] [one] build=b7"), 1);
+}
+
+// serve_traces is whoever traces: it writes the names of those who ask into a file, a line for each.
+static void serve_traces(const char *asked, int type)
+{
+	int listener = listen_at("tracer");
+	pid_t test = getpid();
+	if (fork() != 0)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != test)
+		_exit(0);
+	alarm(60);
+	FILE *to = fopen(asked, "a");
+	for (;;) {
+		int c = accept_at(listener);
+		struct frame f;
+		char text[4096] = "";
+		CHECK(read(c, &f, sizeof(f)) == sizeof(f) && f.type == FRAME_QUERY && f.length < sizeof(text));
+		CHECK(read(c, text, f.length) == (ssize_t)f.length);
+		fprintf(to, "%s\n", text);
+		fflush(to);
+		if (type == FRAME_REPLY)
+			answer_text(c, FRAME_REPLY, "true");
+		else if (type == FRAME_FAILED)
+			answer_failed(c, 2, "not allowed");
+		close(c);
+	}
+}
+
+// Each stays, by its own name and with what drivers are told, and has asked before; whatever the answer was.
+TEST(a_driver_that_no_library_can_be_loaded_into_asks_to_be_traced)
+{
+	static const int answers[] = {FRAME_REPLY, FRAME_FAILED, 0};
+	static const char makefile[] = "all: a b c d\na: ; ./make x\nb: ; ./make y; :\nc: ; exec ./make z | cat\nd: ; /bin/sh -c 'exec ./make \"$$@\"' . w\n";
+	CHECK(symlink(static_path, "make") == 0);
+	for (int i = 0; i < 3; i++) {
+		unlink("asked");
+		unlink("tracer");
+		unlink("sock");
+		unlink("out");
+		serve_traces("asked", answers[i]);
+		SAME(make(LIST("make", "-sk"), makefile, NULL), 2 << 8);
+		SAME(times(contents("out"), "told\n"), 4);
+		SAME(times(contents("out"), "not told\n"), 0);
+		SAME(times(contents("out"), "] [x] "), 1);
+		SAME(times(contents("out"), "[./make]"), 4);
+		SAME_TEXT(contents("asked"), "trace ./make\ntrace ./make\ntrace ./make\ntrace ./make\n");
+		SAME(times(contents("err"), "Error 7\n"), 2);
+		SAME_TEXT(contents("log"), "");
+	}
+}
+
+// A shell that is no driver asks for none but drivers, and a tool in its own place for whatever becomes the tool.
+TEST(only_drivers_ask_and_what_takes_the_tools_place)
+{
+	char policy[64], text[16384];
+	snprintf(policy, sizeof(policy), "MEXEC_POLICY=%d .true @bake", (int)getpid());
+	CHECK(symlink(static_path, "plain") == 0 && symlink(static_path, "bake") == 0 && symlink("/bin/true", "make") == 0);
+	serve_traces("asked", FRAME_REPLY);
+	serve_here("sock", "log");
+	snprintf(text, sizeof(text), "sh -c './plain 1; ./make; ./bake 2'; ./make; true; exec ./plain 3");
+	SAME(run("/bin/sh", LIST("sh", "-c", text), stub_path, policy), 7 << 8);
+	SAME_TEXT(contents("asked"), "trace ./bake\ntrace ./plain\n");
+	SAME_TEXT(contents("out"), "[./plain] [1] told\n[./bake] [2] told\n[./plain] [3] told\n");
+	SAME_TEXT(contents("log"), "");
+}
+
+TEST(without_a_tracer_a_driver_runs_as_if_it_had_not_asked)
+{
+	char text[4200];
+	snprintf(text, sizeof(text), "all: ; -%s x\n", static_path);
+	SAME(make(LIST("make", "-s"), text, NULL), 0);
+	CHECK(strstr(contents("out"), "] [x] told\n") != NULL);
 }
