@@ -169,8 +169,6 @@ func Unseen(sections []Section) (all []Section) {
 	return all
 }
 
-// unseen is the first of these seeds.
-const unseen = 101
 
 // ShapeNamed finds a shape of the catalogue.
 func ShapeNamed(name string) (Shape, error) {

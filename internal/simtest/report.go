@@ -19,11 +19,14 @@ import (
 //go:embed report.md
 var reportText string
 
+//go:embed seeds.md
+var seedsText string
+
 // report is all results of a catalogue.
 type report struct {
 	sections []Section
 	results  map[string][]*Result // of a shape and a scheduler, one a seed
-	Unseen   *report              // on other seeds
+	First    uint64               // seed
 	began    time.Time
 	took     time.Duration
 }
@@ -52,7 +55,7 @@ func simulate(sections []Section, first uint64, progress io.Writer) *report {
 		}
 	}
 	slices.SortStableFunc(runs, func(a, b run) int { return cmp.Compare(b.shape.Nodes, a.shape.Nodes) }) // the long ones first
-	r := &report{sections: sections, results: map[string][]*Result{}, began: time.Now()}
+	r := &report{sections: sections, First: first, results: map[string][]*Result{}, began: time.Now()}
 	var mu, views sync.Mutex
 	defer debug.SetGCPercent(debug.SetGCPercent(40))
 	var wg sync.WaitGroup
@@ -271,9 +274,6 @@ func (r *report) Bars() string {
 	return b.String()
 }
 
-// All is how many runs there were, those on other seeds included.
-func (r *report) All() int { return r.Runs() + r.Unseen.Runs() }
-
 func (r *report) Runs() (n int) {
 	for _, all := range r.results {
 		n += len(all)
@@ -282,18 +282,27 @@ func (r *report) Runs() (n int) {
 }
 
 func (r *report) Took() string {
-	took := r.took
-	if r.Unseen != nil {
-		took += r.Unseen.took
-	}
-	return took.Round(time.Second).String()
+	return r.took.Round(time.Second).String()
 }
 
 func (r *report) Processors() int { return runtime.NumCPU() }
 
 // write writes the report and its plots into a directory.
 func (r *report) write(dir string) error {
-	t, err := template.New("report").Parse(reportText)
+	files := map[string]string{}
+	for name, c := range r.plots() {
+		files[name+".svg"] = c.svg()
+	}
+	return r.writeAs("README.md", reportText, files, dir)
+}
+
+// writeSeeds writes what other seeds than the usual ones gave.
+func (r *report) writeSeeds(dir string) error {
+	return r.writeAs("seeds.md", seedsText, map[string]string{}, dir)
+}
+
+func (r *report) writeAs(page, text string, files map[string]string, dir string) error {
+	t, err := template.New(page).Parse(text)
 	if err != nil {
 		return err
 	}
@@ -301,10 +310,7 @@ func (r *report) write(dir string) error {
 	if err := t.Execute(&b, r); err != nil {
 		return err
 	}
-	files := map[string]string{"README.md": b.String()}
-	for name, c := range r.plots() {
-		files[name+".svg"] = c.svg()
-	}
+	files[page] = b.String()
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
 			return err
