@@ -30,15 +30,21 @@ const (
 // Watch watches a build at each of its daemons. nodes is the NODES wish of the build, which its room depends on. Events come in batches, those of one
 // daemon in its order. A daemon that does not serve is waited for; one that was heard and is heard no longer is marked by a Gap.
 //
+// entered closes when each daemon is watched, or was found not to serve: what begins later is heard of.
+//
 // When ctx ends, the events of what has ended by then still come, and then the channel closes: it must be read to its end. Who reads it slowly delays
 // nobody, but may be given a Gap.
-func Watch(ctx context.Context, build mexec.BuildID, nodes string, daemons ...Daemon) <-chan []mexec.Event {
-	out := make(chan []mexec.Event)
-	var all sync.WaitGroup
+func Watch(ctx context.Context, build mexec.BuildID, nodes string, daemons ...Daemon) (events <-chan []mexec.Event, entered <-chan struct{}) {
+	out, in := make(chan []mexec.Event), make(chan struct{})
+	var all, entering sync.WaitGroup
 	for _, d := range daemons {
+		entering.Add(1)
+		enters := sync.OnceFunc(entering.Done)
 		all.Go(func() {
+			defer enters()
 			for ctx.Err() == nil {
-				heard, err := d.watch(ctx, build, nodes, out)
+				heard, err := d.watch(ctx, build, nodes, out, enters)
+				enters()
 				if ctx.Err() != nil || errors.Is(err, errRefused) {
 					return
 				}
@@ -53,14 +59,16 @@ func Watch(ctx context.Context, build mexec.BuildID, nodes string, daemons ...Da
 		})
 	}
 	go func() {
+		entering.Wait()
+		close(in)
 		all.Wait()
 		close(out)
 	}()
-	return out
+	return out, in
 }
 
-// watch delivers what one daemon says until that hangs up; heard tells whether it has said anything.
-func (d Daemon) watch(ctx context.Context, build mexec.BuildID, nodes string, out chan<- []mexec.Event) (heard bool, err error) {
+// watch delivers what one daemon says until that hangs up; heard tells whether it has said anything. Its first word is of the cluster, and says that it watches.
+func (d Daemon) watch(ctx context.Context, build mexec.BuildID, nodes string, out chan<- []mexec.Event, enters func()) (heard bool, err error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", d.Socket)
 	if err != nil {
 		return false, err
@@ -86,6 +94,7 @@ func (d Daemon) watch(ctx context.Context, build mexec.BuildID, nodes string, ou
 			events[i].Source = d.Source
 		}
 		heard = true
+		enters()
 		out <- events
 	}
 }

@@ -39,7 +39,8 @@ func watch(t *testing.T, build mexec.BuildID, nodes string, daemons ...ctl.Daemo
 	e := &ear{t: t, stop: stop, done: make(chan struct{})}
 	go func() {
 		defer close(e.done)
-		for events := range ctl.Watch(ctx, build, nodes, daemons...) {
+		heard, _ := ctl.Watch(ctx, build, nodes, daemons...)
+		for events := range heard {
 			e.mu.Lock()
 			e.events = append(e.events, events...)
 			e.mu.Unlock()
@@ -135,6 +136,33 @@ func TestAWatcherHearsOfItsBuildAndOfNoOther(t *testing.T) {
 		if got := e.kinds(job + 1); got != "" {
 			t.Errorf("of the other build's: %s", got)
 		}
+	}
+}
+
+// The first commands of a build had ended before anybody watched, where the machine was busy, and it was said to have had fewer.
+func TestWhatBeginsOnceTheWatchIsEnteredIsHeardOf(t *testing.T) {
+	first, _ := two(t, nil)
+	ctx, stop := context.WithCancel(t.Context())
+	heard, entered := ctl.Watch(ctx, "b", "", ctl.Daemon{Socket: first.cfg.Socket}, ctl.Daemon{Socket: "/nonexistent"})
+	select {
+	case <-entered: // though nobody reads what it says
+	case <-time.After(20 * time.Second):
+		t.Fatal("not entered after 20 s")
+	}
+	if err := first.as("b", "-n", "first", "true").Run(); err != nil {
+		t.Error(err)
+	}
+	stop()
+	var kinds []mexec.EventKind
+	for events := range heard {
+		for _, e := range events {
+			if e.Job != 0 {
+				kinds = append(kinds, e.Kind)
+			}
+		}
+	}
+	if len(kinds) != 3 || kinds[0] != mexec.Received {
+		t.Errorf("heard %v", kinds)
 	}
 }
 

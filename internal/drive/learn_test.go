@@ -35,11 +35,11 @@ func TestWhatOneBuildLearnsTheNextOneKnows(t *testing.T) {
 	makefile := fmt.Sprintf(`
 all: $(addprefix t,%s)
 t%%: ; @touch $@ && :
-naps: ; @sleep $(N) && :
+naps: ; @sleep 0 && :
 	@sleep 0 && :
 	@sleep 0 && :
 	@sleep 0 && :
-	@sleep 0 && :
+	@sleep $(N) && :
 `, numbers(n))
 	if err := os.WriteFile(filepath.Join(dir, "Makefile"), []byte(makefile), 0o644); err != nil {
 		t.Fatal(err)

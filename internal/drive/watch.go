@@ -27,14 +27,17 @@ const (
 // turn is how often the journal is read: what a screen shows is as old as that.
 const turn = 200 * time.Millisecond
 
-// watch hands what happens to the build to its sinks until it is stopped, with the end of the tool; stop waits for the ends of what has ended.
+// lateness is how long the tool waits for the daemons to watch its build. Without that the first commands had ended before, on a busy machine, and nobody heard of them.
+const lateness = 100 * time.Millisecond
+
+// watch hands what happens to the build from now on to its sinks until it is stopped, with the end of the tool; stop waits for the ends of what has ended.
 func (b *build) watch(sinks ...sink) (stop func(tool *ending)) {
 	nodes := b.getenv("NODES")
 	if _, err := place.ParseNodes(nodes); err != nil {
 		nodes = "" // each command will say so
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	heard := ctl.Watch(ctx, b.id, nodes, ctl.Daemon{Source: nodeDaemon, Socket: b.socket}, ctl.Daemon{Source: ownDaemon, Socket: b.alone})
+	heard, entered := ctl.Watch(ctx, b.id, nodes, ctl.Daemon{Source: nodeDaemon, Socket: b.socket}, ctl.Daemon{Source: ownDaemon, Socket: b.alone})
 	tell := func(events []mexec.Event) {
 		for _, s := range sinks {
 			if len(events) > 0 {
@@ -60,6 +63,10 @@ func (b *build) watch(sinks ...sink) (stop func(tool *ending)) {
 		}
 		tell(b.kept(tool))
 	}()
+	select {
+	case <-entered:
+	case <-time.After(lateness):
+	}
 	return func(end *ending) {
 		tool = end
 		cancel()
