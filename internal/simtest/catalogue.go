@@ -169,7 +169,6 @@ func Unseen(sections []Section) (all []Section) {
 	return all
 }
 
-
 // ShapeNamed finds a shape of the catalogue.
 func ShapeNamed(name string) (Shape, error) {
 	for _, s := range Catalogue() {
