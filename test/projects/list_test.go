@@ -14,7 +14,6 @@ type row struct {
 	says    *regexp.Regexp
 	limit   string // why the recipe graph lets it not spread, or not evenly
 	behind  string // the row whose command comes before this one's in the same build
-	both    bool   // placedMin is asked of the two together
 	short   bool   // part of a short run
 }
 
@@ -27,17 +26,16 @@ var rows = []row{
 		command: "cd t && mprun prove -j8 ./t000[1-9]-*.sh ./t001?-*.sh ./t002[0-6]-*.sh",
 		says:    regexp.MustCompile(`(?m)^Files=\d+, Tests=\d+|^Result: \w+$|^\./t\S+ \.+ .*$`)},
 	{name: "SQLite, configure", pkg: "sqlite3", command: "mprun ./configure " + sqliteOptions, limit: configure, results: configured},
-	{name: "SQLite", behind: "SQLite, configure", both: true, pkg: "sqlite3", needs: []string{"tclsh"}, prepare: "./configure " + sqliteOptions, command: "mpmake libsqlite3.la"},
+	{name: "SQLite", behind: "SQLite, configure", pkg: "sqlite3", needs: []string{"tclsh"}, prepare: "./configure " + sqliteOptions, command: "mpmake libsqlite3.la"},
 	{name: "zstd", pkg: "libzstd", command: "mpmake zstd-release MOREFLAGS=-O1"},
 	{name: "curl, configure", pkg: "curl", command: "mprun ./configure " + curlOptions, limit: configure, results: configured},
-	{name: "curl", behind: "curl, configure", both: true, pkg: "curl", prepare: "./configure " + curlOptions, command: "mpmake"},
+	{name: "curl", behind: "curl, configure", pkg: "curl", prepare: "./configure " + curlOptions, command: "mpmake"},
 	{name: "brotli (CMake, Ninja)", pkg: "brotli", needs: []string{"cmake", "ninja"}, prepare: brotli, command: "mprun cmake --build build"},
 	{name: "brotli, its tests", pkg: "brotli", needs: []string{"cmake", "ninja"}, prepare: brotli + " && cmake --build build",
 		command: "cd build && mprun ctest", says: regexp.MustCompile(`(?m)Test +#\d+: \S+ \.+ +\w+|^.* tests passed, .*$`)},
 	{name: "pixman (Meson)", pkg: "pixman", needs: []string{"meson", "ninja", "pkg-config"},
 		prepare: "meson setup build -Doptimization=0 -Dgtk=disabled -Dlibpng=disabled", command: "mprun meson compile -C build"},
 	{name: "GNU make, configure", pkg: "make-dfsg", command: "mprun ./configure --disable-nls", limit: configure, results: configured, short: true},
-	// Not both: more than half is to configure, and of a plain configure a sixth is the shell itself, which mprun runs here.
 	{name: "GNU make", behind: "GNU make, configure", pkg: "make-dfsg", prepare: "./configure --disable-nls", command: "mpmake"},
 	{name: "ImageMagick", pkg: "imagemagick", made: pictures, needs: []string{"convert"},
 		command: "ls *.png | mprun xargs -P8 -I{} convert {} -blur 0x4 -resize 50% {}.jpg", results: []string{"*.jpg"}},

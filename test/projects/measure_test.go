@@ -57,7 +57,6 @@ func (a account) most() float64 {
 // told is what mpmake's or mprun's own trace says of a build.
 type told struct {
 	commands int                      // that were placed
-	longest  time.Duration            // the CPU time of one of these
 	placed   account                  // the CPU time of these, by the node where they ran
 	kept     map[string]time.Duration // that of those that stayed with the tool, by the reason
 }
@@ -92,7 +91,6 @@ func readTrace(t *testing.T, name string) told {
 			nodes[e.Pid] = mexec.NodeID(e.Args.Name)
 		case e.Ph == "X" && e.Cat == "placed":
 			is.commands++
-			is.longest = max(is.longest, used)
 			is.placed[nodes[e.Pid]] += used
 		case e.Ph == "X" && e.Cat == "kept":
 			is.kept[e.Args.Why] += used

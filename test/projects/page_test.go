@@ -16,7 +16,7 @@ are network namespaces on one machine, each with its own mexecd, two slots and a
 same without ` + "`mprun`, and with `make` for `mpmake`" + `.
 
 This page is the output of ` + "`make projects`" + ` (as root), which fails where results differ, where less than 90 % of a build's CPU time is in commands that we placed, or where
-a node has more than 1.5 times its fair share, unless the row says why that can't be (of the longest command, where that alone is more than a fair share: it is on one node). CPU time is what the hosts' control groups count, without the daemons: the
+a node has more than 1.5 times its fair share, unless the row says why that can't be. CPU time is what the hosts' control groups count, without the daemons: the
 tool, mpmake itself, and all that stayed are in it. Elapsed times are those of one run and move with what else the machine does.
 
 - **identical**: of the objects, archives and executables (or of the pictures, documents, configured files, or results of tests), how many are the same as in a plain build, byte
@@ -47,8 +47,8 @@ func page(lines []line) string {
 			strings.Join(shares, " "), steady-(l.differing-l.unsteady), steady, ratio(l.over, l.alone), ratio(l.over, l.whole), l.stayed())
 	}
 	if both := wholes(lines); len(both) > 0 {
-		b.WriteString("\nA build is more than what make does: of the projects that are configured first, in both steps together. 90 % are asked for here too, but not of GNU make, of\n" +
-			"which more than half is to configure: a sixth of a plain configure is the shell itself, an eighth `rm`, `cat` and `mv`, which cost more to send than they take.\n\n")
+		b.WriteString("\nA build is more than what make does: of the projects that are configured first, in both steps together. 90 % are\n" +
+			"asked for here too: `make projects` fails for one that has less, after it has written this page.\n\n")
 		b.WriteString("| project | CPU time of both | of it to configure | in commands that we placed |\n|---|---:|---:|---:|\n")
 		for _, w := range both {
 			fmt.Fprintf(&b, "| %s | %.1f s | %.0f %% | %.0f %% |\n", w.name, w.all.Seconds(), 100*ratio(w.first, w.all), 100*w.share())
