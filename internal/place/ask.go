@@ -109,7 +109,7 @@ func (h *Home) Retry(now time.Time) { h.settle(now) }
 func (h *Home) doubt(q *queue) {
 	for _, n := range q.set.members {
 		if n != h.me && n.linked && len(n.idle) == 0 && h.underway(n, q) > 0 {
-			n.Busy = max(n.Busy, n.Slots)
+			n.Busy, n.ours = max(n.Busy, n.Slots), 0
 		}
 	}
 }
@@ -172,13 +172,10 @@ func (h *Home) cover(q *queue, goal int, now time.Time) {
 		if c := cmp.Compare(b.n.speed(), a.n.speed()); c != 0 {
 			return c
 		}
-		if c := cmp.Compare(a.used, b.used); c != 0 || a.n.linked == b.n.linked {
+		if c := cmp.Compare(a.used, b.used); c != 0 {
 			return c
 		}
-		if a.n.linked {
-			return -1
-		}
-		return 1
+		return cmp.Compare(turn(a.n, h.me), turn(b.n, h.me))
 	})
 	each := (need + len(list)) / max(1, len(list))
 	for _, o := range list {
@@ -196,18 +193,29 @@ func (h *Home) cover(q *queue, goal int, now time.Time) {
 	q.sought = goal // where that is not so, it is for the next round to see
 }
 
-// yields says whether others are asked before this node: they are faster, or one of them is used less and the job lasts.
+// turn is in which order nodes are asked that are used alike: those with a link, the others, this node, which would have been asked before if it did not yield.
+func turn(n, me *node) int {
+	switch {
+	case n == me:
+		return 2
+	case n.linked:
+		return 0
+	}
+	return 1
+}
+
+// yields says whether others are asked before this node: they are faster, or one of them is quieter and the job lasts.
 func (h *Home) yields(q *queue, now time.Time) bool {
 	if h.lame(q.set) {
 		return true
 	}
-	if h.me.used() == 0 || !h.lasts(q.jobs[0]) {
+	if !h.lasts(q.jobs[0]) {
 		return false
 	}
 	at := h.rand.IntN(len(q.set.members))
 	for i := range min(few/4, len(q.set.members)) {
 		n := q.set.members[(i+at)%len(q.set.members)]
-		if n != h.me && n.used() < h.me.used() && n.speed()*alike >= h.me.speed() && h.opens(n, q, now) {
+		if n != h.me && h.quieter(n, h.me, q) && n.speed()*alike >= h.me.speed() && h.opens(n, q, now) {
 			return true
 		}
 	}

@@ -2,6 +2,7 @@ package place
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -156,6 +157,39 @@ func TestALongJobRatherHasANodeThatIsUsedLess(t *testing.T) {
 	h.Retry(t0.Add(Patience))
 	if w := wants(h.Take()); w["n1"] != 2 {
 		t.Errorf("nobody gave, and it asks %v", w)
+	}
+}
+
+// The first of a suite's tests, the longest, began where ctest runs, and shared that node with it and what it starts: it had 1.6 fair shares.
+func TestTheFirstLongJobOfABuildIsNotForTheNodeThatHasItsTool(t *testing.T) {
+	for _, c := range []struct {
+		what  string
+		wall  time.Duration
+		build mexec.BuildID
+		asked map[mexec.NodeID]int
+	}{
+		{"a long one of a build", time.Second, "b", map[mexec.NodeID]int{"n2": 1, "n3": 1}},
+		{"a long one alone", time.Second, "", map[mexec.NodeID]int{"n1": 1}},
+		{"a short one", time.Millisecond, "b", map[mexec.NodeID]int{"n1": 1}},
+		{"one that nobody knows", 0, "b", map[mexec.NodeID]int{"n1": 1}},
+	} {
+		h := three()
+		h.Submit(Job{ID: 1, Build: c.build, Cost: sure(c.wall)}, t0)
+		if w := wants(h.Take()); !maps.Equal(w, c.asked) {
+			t.Errorf("%s asks %v", c.what, w)
+		}
+	}
+	h := three()
+	h.Submit(Job{ID: 1, Build: "b"}, t0)
+	h.Submit(Job{ID: 2, Build: "b"}, t0)
+	h.Granted("n1", Offer{Grants: []Grant{1, 2}, Lease: Lease}, t0)
+	h.Ended(1, Renewal{Grant: 3, Lease: Lease}, t0)
+	h.Ended(2, Renewal{Grant: 4, Lease: Lease}, t0)
+	h.Granted("n2", Offer{Grants: []Grant{1}, Lease: Lease}, t0)
+	h.Take()
+	h.Submit(Job{ID: 3, Build: "b", Cost: sure(time.Second)}, t0)
+	if s := h.Take().Starts; len(s) != 1 || s[0].Node != "n2" {
+		t.Errorf("with a grant of each, it starts at %+v", s)
 	}
 }
 

@@ -11,8 +11,7 @@ import (
 // hop is what a command costs more elsewhere than here, at least.
 const hop = time.Millisecond
 
-// lasting is how long a job takes at least that the hop is nothing to, so that it rather has a node that is used less: two on one share its caches, its
-// memory and often its cores.
+// lasting is how long a job takes at least that the hop is nothing to, so that it goes to the quieter node.
 const lasting = 50 * hop
 
 // look is how many nodes with idle grants are compared for one job.
@@ -45,7 +44,7 @@ func (h *Home) match(now time.Time) {
 	}
 }
 
-// best finds the idle grant with which a job is expected to end first, where that is equal that of the node that is used least, then this node's.
+// best finds the idle grant with which a job is expected to end first, where that is equal that of the quietest node, then this node's.
 func (h *Home) best(j *job, now time.Time) (best *node, grant int) {
 	var least time.Duration
 	for i := range min(look, len(h.idles)) {
@@ -56,10 +55,7 @@ func (h *Home) best(j *job, now time.Time) (best *node, grant int) {
 			n = h.idles[len(h.idles)-1]
 		}
 		g, cost, _ := h.suits(n, j, now)
-		if n != h.me && h.lasts(j) {
-			cost -= hop
-		}
-		if g >= 0 && (best == nil || cost < least || cost == least && n.used() < best.used()) {
+		if g >= 0 && (best == nil || cost < least || cost == least && h.quieter(n, best, j.queue)) {
 			best, grant, least = n, g, cost
 		}
 	}
@@ -79,6 +75,13 @@ func (h *Home) nearer(j *job, n *node, now time.Time) bool {
 }
 
 func (h *Home) lasts(j *job) bool { return h.takes(j) >= lasting }
+
+// quieter says whether a node has less to run than another: two jobs on one share its caches, its memory and often its cores. Where neither runs any,
+// this node still has the tool to run whose build it is.
+func (h *Home) quieter(n, than *node, q *queue) bool {
+	a, b := n.load(), than.load()
+	return a < b || a == 0 && b == 0 && than == h.me && q.build != ""
+}
 
 // suits says with which of its idle grants a node would run a job and when it would end, or why none (-1).
 func (h *Home) suits(n *node, j *job, now time.Time) (grant int, cost time.Duration, why string) {
@@ -120,13 +123,13 @@ func (q *queue) at(n *node, h *Home) bool {
 	return q.set.wish.Any() && !q.here || n == h.me && q.set.mine || !q.here && q.set.names(n)
 }
 
-// cost is how long a job is expected to take on a node.
+// cost is how long a job is expected to take on a node, with the hop if it is something to it.
 func (h *Home) cost(n *node, j *job) time.Duration {
 	cost := h.takes(j)
 	if s := n.speed(); s != 1 {
 		cost = time.Duration(float64(cost) / s)
 	}
-	if n != h.me {
+	if n != h.me && !h.lasts(j) {
 		cost += hop
 	}
 	return cost

@@ -12,6 +12,7 @@ type node struct {
 	mexec.Node
 	at      int    // in Home.all
 	seen    uint64 // the view that had it
+	ours    int    // of its Busy, as far as this home knew when it heard of that
 	running int
 	jobs    []*job // that run there
 	idle    []idleGrant
@@ -62,9 +63,12 @@ func (j *Job) key(reach Refusal) refusalKey {
 
 func (n *node) held() int { return n.running + len(n.idle) }
 
-// free is what the last news said that a node has to give.
+// busy is how many slots of a node are in use: those of others by the last news, ours as they are now.
+func (n *node) busy() int { return max(0, n.Busy-n.ours) + n.held() }
+
+// free is what a node has to give.
 func (n *node) free() int {
-	free := max(0, n.Slots-max(n.Busy, n.held()))
+	free := max(0, n.Slots-n.busy())
 	if free == 0 || n.Memory == 0 || n.Busy == 0 {
 		return free
 	}
@@ -72,7 +76,10 @@ func (n *node) free() int {
 }
 
 // used is how much of a node is in use, as a part of its slots.
-func (n *node) used() float64 { return float64(max(n.Busy, n.held())) / float64(max(1, n.Slots)) }
+func (n *node) used() float64 { return float64(n.busy()) / float64(max(1, n.Slots)) }
+
+// load is as used, but a grant that lies idle loads nobody.
+func (n *node) load() float64 { return float64(n.busy()-len(n.idle)) / float64(max(1, n.Slots)) }
 
 // speed is how fast the node runs what this one runs at 1. What differs by less than what is measured is the same.
 func (n *node) speed() float64 {

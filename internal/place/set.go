@@ -218,7 +218,7 @@ func (h *Home) Own(s *Slots) {
 	if s.Total() != h.me.Slots || s.Memory() != h.me.Memory {
 		h.epoch++
 	}
-	h.me.Slots, h.me.Busy = s.Total(), s.Busy()
+	h.me.Slots, h.me.Busy, h.me.ours = s.Total(), s.Busy(), h.me.held()
 	h.me.Memory, h.me.Free = s.Memory(), s.Spare()
 }
 
@@ -235,17 +235,14 @@ func (h *Home) row(v *mexec.Node) {
 		return
 	}
 	n.seen = h.views
-	if n == h.me {
-		self := *v
-		self.State, self.Slots, self.Busy, self.Memory, self.Free = mexec.Self, n.Slots, n.Busy, n.Memory, n.Free
-		v = &self
+	old, gave := n.Node, n.free() > 0
+	if n != h.me {
+		n.Node, n.ours = *v, n.held()
+	} else {
+		n.Node = *v
+		n.State, n.Slots, n.Busy, n.Memory, n.Free = mexec.Self, old.Slots, old.Busy, old.Memory, old.Free
 	}
-	if n.Node == *v {
-		return
-	}
-	old, free := n.Node, n.free() > 0
-	n.Node = *v
-	if old.State != n.State || old.Slots != n.Slots || old.Memory != n.Memory || old.Speed != n.Speed || free != (n.free() > 0) {
+	if gives := n.free() > 0; old.State != n.State || old.Slots != n.Slots || old.Memory != n.Memory || old.Speed != n.Speed || gave != gives {
 		h.epoch++
 	}
 	if old.Number == n.Number && old.Labels == n.Labels && old.Arch == n.Arch {

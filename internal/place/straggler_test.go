@@ -10,7 +10,7 @@ import (
 func TestAJobStragglesThatTakesFarTooLongWhileAnotherNodeIsFree(t *testing.T) {
 	const wall = 2 * time.Second
 	known := mexec.Cost{Runs: 5, Wall: wall}
-	late := 3*(wall+hop) + time.Second + 1
+	late := 3*wall + 2*hop + time.Second + 1
 	for _, c := range []struct {
 		what   string
 		cost   mexec.Cost
