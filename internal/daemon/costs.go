@@ -135,7 +135,7 @@ func (d *Daemon) keep(k Keeper) {
 	d.costs.mu.Lock()
 	d.costs.known.Restore(rows)
 	d.costs.mu.Unlock()
-	t := time.NewTimer(pulse.Next(time.Second))
+	t := pulse.Every(time.Second)
 	defer t.Stop()
 	said := false
 	save := func() {
@@ -155,7 +155,7 @@ func (d *Daemon) keep(k Keeper) {
 		select {
 		case <-t.C:
 			save()
-			t.Reset(pulse.Next(time.Second))
+			t.Again()
 		case <-d.ctx.Done():
 			save()
 			if err := k.Close(); err != nil {

@@ -23,7 +23,7 @@ func (d *Daemon) watchOwner() {
 		return
 	}
 	o := owner.New(owner.Config{Slots: d.cfg.Slots, CPUs: cpus, Floor: d.cfg.OwnerFloor})
-	t := time.NewTimer(pulse.Next(ownerLook))
+	t := pulse.Every(ownerLook)
 	defer t.Stop()
 	for {
 		if s, err := d.look(); err != nil {
@@ -34,7 +34,7 @@ func (d *Daemon) watchOwner() {
 		}
 		select {
 		case <-t.C:
-			t.Reset(pulse.Next(ownerLook))
+			t.Again()
 		case <-d.ctx.Done():
 			return
 		}

@@ -58,14 +58,14 @@ func newPeers(d *Daemon, self mexec.Node) *peers {
 
 // follow keeps the view until the daemon ends.
 func (p *peers) follow() {
-	t := time.NewTimer(pulse.Next(time.Second))
+	t := pulse.Every(time.Second)
 	defer t.Stop()
 	for {
 		p.refresh(p.d.cluster.Members())
 		select {
 		case <-p.d.cluster.Changed():
 		case <-t.C:
-			t.Reset(pulse.Next(time.Second))
+			t.Again()
 		case <-p.d.ctx.Done():
 			return
 		}

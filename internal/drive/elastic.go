@@ -146,12 +146,12 @@ const look = 400 * time.Millisecond
 // A job on another node that has opened its jobserver may have any number of tokens; while there is one, none is taken for lost.
 func (p *pool) mend(tool int) {
 	var losses jobserver.Losses
-	t := time.NewTimer(pulse.Next(look))
+	t := pulse.Every(look)
 	defer t.Stop()
 	for {
 		select {
 		case <-t.C:
-			t.Reset(pulse.Next(look))
+			t.Again()
 		case <-p.done:
 			return
 		}

@@ -36,13 +36,13 @@ func inherit() *leftovers {
 	}
 	go func() {
 		defer close(l.done)
-		t := time.NewTimer(pulse.Next(time.Second))
+		t := pulse.Every(time.Second)
 		defer t.Stop()
 		for {
 			select {
 			case <-t.C:
 				l.bury()
-				t.Reset(pulse.Next(time.Second))
+				t.Again()
 			case <-l.stop:
 				return
 			}

@@ -49,7 +49,7 @@ func (b *build) watch(sinks ...sink) (stop func(tool *ending)) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTimer(pulse.Next(turn))
+		tick := pulse.Every(turn)
 		defer tick.Stop()
 		for open := true; open; {
 			select {
@@ -58,7 +58,7 @@ func (b *build) watch(sinks ...sink) (stop func(tool *ending)) {
 				open = more
 			case <-tick.C:
 				tell(b.kept(nil))
-				tick.Reset(pulse.Next(turn))
+				tick.Again()
 			}
 		}
 		tell(b.kept(tool))

@@ -230,7 +230,7 @@ func (p *Pool) serve(l *Link) error {
 	p.wg.Go(func() {
 		receive(stream.Recv, &ears, func(note *mexecpb.FromWorker) { p.hear(l, clk, note) }, gone)
 	})
-	beats := time.NewTimer(pulse.Next(p.cfg.KeepAlive / beatsPerLife))
+	beats := pulse.Every(p.cfg.KeepAlive / beatsPerLife)
 	defer beats.Stop()
 	for {
 		note := &mexecpb.FromHome{}
@@ -240,7 +240,7 @@ func (p *Pool) serve(l *Link) error {
 		case <-ctx.Done():
 			return errors.New("this node is stopping")
 		case <-beats.C:
-			beats.Reset(pulse.Next(p.cfg.KeepAlive / beatsPerLife))
+			beats.Again()
 			if ears.tick() {
 				return errSilent
 			}

@@ -172,7 +172,7 @@ func (s *Server) Link(stream mexecpb.Node_LinkServer) error {
 	}
 	gone := make(chan error, 1) // its sender ends when this handler has: Recv fails then
 	go receive(stream.Recv, &ears, func(note *mexecpb.FromHome) { s.hear(ses, clk, note) }, gone)
-	beats := time.NewTimer(pulse.Next(s.cfg.KeepAlive / beatsPerLife))
+	beats := pulse.Every(s.cfg.KeepAlive / beatsPerLife)
 	defer beats.Stop()
 	for {
 		note := &mexecpb.FromWorker{}
@@ -185,7 +185,7 @@ func (s *Server) Link(stream mexecpb.Node_LinkServer) error {
 		case <-ctx.Done():
 			return status.Error(codes.Aborted, "a newer link of the same node")
 		case <-beats.C:
-			beats.Reset(pulse.Next(s.cfg.KeepAlive / beatsPerLife))
+			beats.Again()
 			if ears.tick() {
 				s.cfg.Log.Warn(fmt.Sprintf("link %s: lost: %v", id, errSilent))
 				return status.Error(codes.Unavailable, errSilent.Error())

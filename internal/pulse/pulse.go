@@ -11,6 +11,18 @@ import "time"
 // the timer was too early by.
 var began = time.Now()
 
+// Clock is a timer that fires at the moments of a period: at the first, and at the next each time that Again is called.
+type Clock struct {
+	*time.Timer
+	period time.Duration
+}
+
+// Every is a clock of a period. Stop ends it.
+func Every(period time.Duration) Clock { return Clock{time.NewTimer(Next(period)), period} }
+
+// Again is called when it has fired.
+func (c Clock) Again() { c.Reset(Next(c.period)) }
+
 // Next is how long it is to the next moment of a period, by which a timer is set: more than nothing, a period at most.
 func Next(period time.Duration) time.Duration { return next(time.Since(began), period) }
 

@@ -2,6 +2,7 @@ package pulse
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -18,6 +19,22 @@ func TestMomentsOfAPeriodAreAmongThoseOfItsParts(t *testing.T) {
 		}
 		if at := age + wait; next(at, part) != part || next(at, whole) != whole {
 			t.Errorf("%v is no moment of %v", at, part)
+		}
+	})
+}
+
+func TestAClockFiresAtEachMomentOfItsPeriod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(Next(time.Second))
+		began := time.Now()
+		c := Every(250 * time.Millisecond)
+		defer c.Stop()
+		for i := range 4 {
+			<-c.C
+			c.Again()
+			if past := time.Since(began); past != time.Duration(i+1)*250*time.Millisecond {
+				t.Errorf("moment %d after %v", i+1, past)
+			}
 		}
 	})
 }

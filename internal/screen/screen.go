@@ -82,7 +82,7 @@ func (s *Screen) run() {
 	if s.tty == nil {
 		pace = time.Second
 	}
-	tick := time.NewTimer(pulse.Next(pace))
+	tick := pulse.Every(pace)
 	defer tick.Stop()
 	for {
 		select {
@@ -95,7 +95,7 @@ func (s *Screen) run() {
 			s.step(time.Now())
 		case <-tick.C:
 			s.step(time.Now())
-			tick.Reset(pulse.Next(pace))
+			tick.Again()
 		}
 	}
 }
