@@ -215,7 +215,7 @@ func (h *Home) yields(q *queue, now time.Time) bool {
 	at := h.rand.IntN(len(q.set.members))
 	for i := range min(few/4, len(q.set.members)) {
 		n := q.set.members[(i+at)%len(q.set.members)]
-		if n != h.me && h.quieter(n, h.me, q) && n.speed()*alike >= h.me.speed() && h.opens(n, q, now) {
+		if n != h.me && h.quieter(n, h.me, q.jobs[0]) && n.speed()*alike >= h.me.speed() && h.opens(n, q, now) {
 			return true
 		}
 	}

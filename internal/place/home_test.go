@@ -170,6 +170,7 @@ func TestTheFirstLongJobOfABuildIsNotForTheNodeThatHasItsTool(t *testing.T) {
 	}{
 		{"a long one of a build", time.Second, "b", map[mexec.NodeID]int{"n2": 1, "n3": 1}},
 		{"a long one alone", time.Second, "", map[mexec.NodeID]int{"n1": 1}},
+		{"a compiler", 100 * time.Millisecond, "b", map[mexec.NodeID]int{"n1": 1}},
 		{"a short one", time.Millisecond, "b", map[mexec.NodeID]int{"n1": 1}},
 		{"one that nobody knows", 0, "b", map[mexec.NodeID]int{"n1": 1}},
 	} {

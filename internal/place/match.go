@@ -14,6 +14,9 @@ const hop = time.Millisecond
 // lasting is how long a job takes at least that the hop is nothing to, so that it goes to the quieter node.
 const lasting = 50 * hop
 
+// heavy is how long one takes at least that leaves this node at a tie: a script that waits for each of its compilers has nothing to run meanwhile.
+const heavy = 4 * lasting
+
 // look is how many nodes with idle grants are compared for one job.
 const look = 64
 
@@ -55,7 +58,7 @@ func (h *Home) best(j *job, now time.Time) (best *node, grant int) {
 			n = h.idles[len(h.idles)-1]
 		}
 		g, cost, _ := h.suits(n, j, now)
-		if g >= 0 && (best == nil || cost < least || cost == least && h.quieter(n, best, j.queue)) {
+		if g >= 0 && (best == nil || cost < least || cost == least && h.quieter(n, best, j)) {
 			best, grant, least = n, g, cost
 		}
 	}
@@ -78,9 +81,9 @@ func (h *Home) lasts(j *job) bool { return h.takes(j) >= lasting }
 
 // quieter says whether a node has less to run than another: two jobs on one share its caches, its memory and often its cores. Where neither runs any,
 // this node still has the tool to run whose build it is.
-func (h *Home) quieter(n, than *node, q *queue) bool {
+func (h *Home) quieter(n, than *node, j *job) bool {
 	a, b := n.load(), than.load()
-	return a < b || a == 0 && b == 0 && than == h.me && q.build != ""
+	return a < b || a == 0 && b == 0 && than == h.me && j.Build != "" && h.takes(j) >= heavy
 }
 
 // suits says with which of its idle grants a node would run a job and when it would end, or why none (-1).
