@@ -53,7 +53,7 @@ sim:
 builds: all
 	go run -buildvcs=false ./bench/builds -hosts 8
 	go run -buildvcs=false ./bench/builds -hosts 8 -quarter -systems smp,mexec,ssh
-	go run -buildvcs=false ./bench/builds -hosts 8 -homes 8 -project lua -systems smp,mexec,ssh
+	go run -buildvcs=false ./bench/builds -hosts 8 -homes 8 -rounds 1 -systems smp,mexec,ssh
 
 lint:
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
