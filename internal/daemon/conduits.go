@@ -30,12 +30,12 @@ type conduit struct {
 	*relay.Stream
 	reads, writes bool // what the job can do
 
-	theirs demand.File        // the job's end
-	wanted chan struct{}      // closed when the job waits to read for the first time
-	once   sync.Once          // closes it
-	fed    chan *mexecpb.Data // what comes from home
-	credit *credit            // for what goes there
-	dry    chan struct{}      // closed when the job will write no more
+	theirs demand.File   // the job's end
+	wanted chan struct{} // closed when the job waits to read for the first time
+	once   sync.Once     // closes it
+	in     *inbox        // what comes from home
+	credit *credit       // for what goes there
+	dry    chan struct{} // closed when the job will write no more
 }
 
 // equip makes the job's descriptors above 2. The files that it returns are to be closed when the job has them. ends are those of
@@ -102,7 +102,7 @@ func (g *guest) connect(d *mexecpb.Descriptor) (*os.File, error) {
 	c := &conduit{
 		g: g, number: d.Number,
 		reads: d.Stream != mexecpb.Stream_STREAM_WRITE, writes: d.Stream == mexecpb.Stream_STREAM_WRITE || d.Stream == mexecpb.Stream_STREAM_SOCKET,
-		wanted: make(chan struct{}), fed: make(chan *mexecpb.Data, 16), credit: newCredit(streamWindow), dry: make(chan struct{}),
+		wanted: make(chan struct{}), in: newInbox(relay.Page), credit: newCredit(streamWindow), dry: make(chan struct{}),
 	}
 	var theirs *os.File
 	var err error
@@ -134,14 +134,7 @@ func (c *conduit) take(d *mexecpb.Data) bool {
 	if d.Broken {
 		c.Broken()
 	}
-	if len(d.Bytes) > 0 || d.Eof {
-		select {
-		case c.fed <- d:
-		default:
-			return false
-		}
-	}
-	return true
+	return len(d.Bytes) == 0 && !d.Eof || c.in.put(d.Bytes, d.Eof)
 }
 
 // serveConduits serves them until the job has ended; what it has written is drained then, and finish ends the rest.
@@ -210,16 +203,14 @@ func (c *conduit) feed(ctx context.Context) {
 		if credit > 0 && c.send(&mexecpb.Data{Credit: uint32(credit)}) != nil {
 			return
 		}
-		var d *mexecpb.Data
-		select {
-		case d = <-c.fed:
-		case <-ctx.Done():
+		in, eof, ok := c.in.take(ctx.Done())
+		if !ok {
 			return
 		}
-		if credit = len(d.Bytes); credit > 0 && c.Feed(d.Bytes) != nil {
+		if credit = len(in); credit > 0 && c.Feed(in) != nil {
 			return // the job has closed it or is gone
 		}
-		if d.Eof {
+		if eof {
 			c.Finish()
 			return
 		}

@@ -116,6 +116,7 @@ type guest struct {
 	sending sync.Mutex // a stream takes one Send at a time
 
 	feed     *relay.Feed         // nil: no stdin is relayed
+	stdin    *inbox              // what came for it
 	over     chan struct{}       // closed when the process has ended
 	outs     [3]*os.File         // our ends of the output pipes
 	conduits map[uint32]*conduit // of descriptors above 2
@@ -190,6 +191,7 @@ func (g *guest) begin(ctx context.Context, job spawn.Job, start *mexecpb.Start) 
 				window = relay.FileWindow
 			}
 			g.feed, job.Stdio[0], err = relay.NewFeed(window)
+			g.stdin = newInbox(window)
 			continue
 		case n == 2 && start.Merged:
 			job.Stdio[2] = theirs[1]
@@ -290,11 +292,10 @@ func (g *guest) relay(ctx context.Context) (*mexecpb.End, error) {
 	if g.desk != nil {
 		g.desk.begin(g.proc.Pids, &g.output, g.send)
 	}
-	stdin := make(chan *mexecpb.Up, 2*relay.FileWindow/link.Chunk+2)
-	g.d.wg.Go(func() { g.hear(stdin) })
+	g.d.wg.Go(g.hear)
 	var feeding sync.WaitGroup
 	if g.feed != nil {
-		feeding.Go(func() { g.take(stdin) })
+		feeding.Go(g.feedStdin)
 	}
 	for n, out := range g.outs {
 		if out != nil {
@@ -344,9 +345,8 @@ func (g *guest) relay(ctx context.Context) (*mexecpb.End, error) {
 	}, nil
 }
 
-// hear takes what the home sends: it ends with the stream.
-func (g *guest) hear(stdin chan *mexecpb.Up) {
-	defer close(stdin)
+// hear takes what the home sends: it ends with the stream. A home of ours never sends more than it has credit for.
+func (g *guest) hear() {
 	for {
 		up, err := g.stream.Recv()
 		if err != nil {
@@ -366,40 +366,35 @@ func (g *guest) hear(stdin chan *mexecpb.Up) {
 			}
 		case up.Data != nil:
 			if c := g.conduits[up.Data.Number]; c != nil && !c.take(up.Data) {
-				g.proc.Kill() // as below
+				g.proc.Kill()
 			}
 		case len(up.Stdin) > 0 || up.StdinEof:
-			select {
-			case stdin <- up:
-			default: // more than it had credit for: not from a home of ours
+			if g.feed != nil && !g.stdin.put(up.Stdin, up.StdinEof) {
 				g.proc.Kill()
 			}
 		}
 	}
 }
 
-// take feeds the job's stdin and gives credit for more when it has been read.
-func (g *guest) take(stdin chan *mexecpb.Up) {
+// feedStdin gives the job what came for its stdin, and home credit for more when that has been read.
+func (g *guest) feedStdin() {
 	for {
-		var up *mexecpb.Up
-		select {
-		case up = <-stdin:
-		case <-g.over:
-		}
-		if up == nil {
+		in, eof, ok := g.stdin.take(g.over)
+		if !ok {
 			return
 		}
-		if len(up.Stdin) > 0 {
-			err := g.feed.Write(up.Stdin)
+		if len(in) > 0 {
+			err := g.feed.Write(in)
 			if err == nil {
-				err = g.send(&mexecpb.Down{Credit: uint32(len(up.Stdin))})
+				err = g.send(&mexecpb.Down{Credit: uint32(len(in))})
 			}
 			if err != nil {
 				return // the job closed its stdin or is gone
 			}
 		}
-		if up.StdinEof {
+		if eof {
 			g.feed.Finish()
+			return
 		}
 	}
 }

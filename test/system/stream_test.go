@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -200,6 +201,45 @@ func TestAProgramHearsThatItsReaderIsGone(t *testing.T) {
 	// Who ignores the signal gets the error, and can say so.
 	if r := run(t, sh(node1, `{ mexec -n 2 sh -c "trap '' PIPE; seq 100000; echo \$? >&2"; echo $? >&2; } | head -n 1`)); r.out != "1\n" || !strings.HasSuffix(r.errs, "\n1\n0\n") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A page is 4096 bytes, in however many pieces they come: gcc -v, which writes its lines piece by piece, had a grep behind it killed.
+func TestAPipeMayComeInManySmallPieces(t *testing.T) {
+	node1, _, _ := three(t)
+	fifo := filepath.Join(t.TempDir(), "go")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, script := range []string{
+		`exec mexec -n 2 sh -c 'read -r go <"$1"; exec cat' sh "$1"`,
+		`exec mexec -n 2 sh -c 'head -c 1 <&3; read -r go <"$1"; exec cat <&3' sh "$1" 3<&0 </dev/null`,
+	} {
+		r, w := pipe(t)
+		cmd := sh(node1, script, fifo)
+		cmd.Stdin = r
+		var want strings.Builder
+		fed := make(chan error, 1)
+		go func() {
+			for i := range 200 {
+				piece := strconv.Itoa(i) + "."
+				want.WriteString(piece)
+				w.WriteString(piece)
+				for left := 1; left > 0; { // home has it, and the next is a piece of its own
+					left, _ = unix.IoctlGetInt(int(r.Fd()), unix.TIOCINQ)
+					runtime.Gosched()
+				}
+			}
+			w.Close()
+			fed <- os.WriteFile(fifo, []byte("\n"), 0)
+		}()
+		got := run(t, cmd)
+		if got.code != 0 || got.errs != "" {
+			t.Fatalf("%s: %+v", script, got)
+		}
+		if err := <-fed; err != nil || got.out != want.String() {
+			t.Errorf("%s: %v, %q", script, err, got.out)
+		}
 	}
 }
 
