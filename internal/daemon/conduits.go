@@ -134,7 +134,7 @@ func (c *conduit) take(d *mexecpb.Data) bool {
 	if d.Broken {
 		c.Broken()
 	}
-	return len(d.Bytes) == 0 && !d.Eof || c.in.put(d.Bytes, d.Eof)
+	return c.in.put(d.Bytes, d.Eof)
 }
 
 // serveConduits serves them until the job has ended; what it has written is drained then, and finish ends the rest.

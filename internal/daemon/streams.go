@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -34,12 +35,9 @@ type stream struct {
 	owner  sync.WaitGroup
 	read   int64 // of the caller's, in all; read after reader
 
-	mu   sync.Mutex // guards the rest, which is what has come
-	in   []byte
-	eof  bool
-	shut bool // the job has closed it
-	over bool // nothing more will come
-	news chan struct{}
+	in   *inbox
+	shut atomic.Bool // the job has closed it
+	over atomic.Bool // nothing more will come
 }
 
 // openStreams makes the streams of a job that was sent. Nothing is read before the worker gives credit.
@@ -54,7 +52,7 @@ func (r *remote) openStreams() {
 		case descriptor.Stream:
 			s := &stream{
 				r: r, number: uint32(route.Number), fd: r.descriptors().FDs[route.Number],
-				credit: newCredit(0), news: make(chan struct{}, 1),
+				credit: newCredit(0), in: newInbox(streamWindow),
 			}
 			var ctx context.Context
 			ctx, s.stop = context.WithCancel(r.ctx)
@@ -119,23 +117,14 @@ var errTooMuch = errors.New("the worker sent more than it had credit for")
 // take enters what the worker says.
 func (s *stream) take(d *mexecpb.Data) error {
 	s.credit.give(int(d.Credit))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.in)+len(d.Bytes) > streamWindow {
+	if !s.in.put(d.Bytes, d.Eof) {
 		return errTooMuch
 	}
-	s.in = append(s.in, d.Bytes...)
-	s.eof = s.eof || d.Eof
-	s.shut = s.shut || d.Closed
-	s.wake()
-	return nil
-}
-
-func (s *stream) wake() {
-	select {
-	case s.news <- struct{}{}:
-	default:
+	if d.Closed {
+		s.shut.Store(true)
+		s.in.wake()
 	}
+	return nil
 }
 
 // serve gives the caller what the job has written, and lets go of the descriptor when the job has: who waits for the end of a pipe
@@ -144,14 +133,12 @@ func (s *stream) serve(ctx context.Context) {
 	var told bool
 	for {
 		select {
-		case <-s.news:
+		case <-s.in.news:
 		case <-ctx.Done():
 			return
 		}
-		s.mu.Lock()
-		in, eof, shut, over := s.in, s.eof, s.shut, s.over
-		s.in, s.eof = nil, false
-		s.mu.Unlock()
+		shut, over := s.shut.Load(), s.over.Load() // looked at first: what came before them is then in the inbox
+		in, eof := s.in.all()
 		if len(in) > 0 && s.sink != nil {
 			s.sink.Write(ctx, in)
 			if s.sink.Broken() && !told {
@@ -196,10 +183,8 @@ func (s *stream) close() {
 // flushStreams returns when the caller has all that the job has written.
 func (r *remote) flushStreams() {
 	for _, s := range r.streams {
-		s.mu.Lock()
-		s.over = true
-		s.mu.Unlock()
-		s.wake()
+		s.over.Store(true)
+		s.in.wake()
 	}
 	for _, s := range r.streams {
 		s.owner.Wait()
