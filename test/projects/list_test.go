@@ -14,7 +14,7 @@ type row struct {
 	says    *regexp.Regexp
 	limit   string // why the recipe graph lets it not spread, or not evenly
 	behind  string // the row whose command comes before this one's in the same build
-	least   string // why less than 90 % of both together can be placed
+	rest    string // what of both together can't be placed, where that is much
 	short   bool   // part of a short run
 }
 
@@ -38,7 +38,7 @@ var rows = []row{
 		prepare: "meson setup build -Doptimization=0 -Dgtk=disabled -Dlibpng=disabled", command: "mprun meson compile -C build"},
 	{name: "GNU make, configure", pkg: "make-dfsg", command: "mprun ./configure --disable-nls", limit: configure, results: configured, short: true},
 	{name: "GNU make", behind: "GNU make, configure", pkg: "make-dfsg", prepare: "./configure --disable-nls", command: "mpmake",
-		least: "bash itself is 17 % of a plain `./configure`, and `rm`, `cat`, `mv`, `mkdir` and the like, which cost more to send than they take, 11 %: " +
+		rest: "bash itself is 17 % of a plain `./configure`, and `rm`, `cat`, `mv`, `mkdir` and the like, which cost more to send than they take, 11 %: " +
 			"together 14 % of both steps (`perf record -e cpu-clock ./configure --disable-nls; perf report --sort comm`)"},
 	{name: "ImageMagick", pkg: "imagemagick", made: pictures, needs: []string{"convert"},
 		command: "ls *.png | mprun xargs -P8 -I{} convert {} -blur 0x4 -resize 50% {}.jpg", results: []string{"*.jpg"}},
