@@ -36,15 +36,8 @@ func Listen(path string, everyone bool) (*Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), dir); err != nil {
 		return nil, fmt.Errorf("listen %s: %w", path, err)
 	}
-	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := lockBeside(path)
 	if err != nil {
-		return nil, fmt.Errorf("listen %s: %w", path, err)
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		lock.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = errors.New("another mexecd serves it")
-		}
 		return nil, fmt.Errorf("listen %s: %w", path, err)
 	}
 	os.Remove(path)
@@ -60,6 +53,34 @@ func Listen(path string, everyone bool) (*Listener, error) {
 		return nil, fmt.Errorf("listen %s: %w", path, err)
 	}
 	return &Listener{ln, lock, path}, nil
+}
+
+// lockBeside takes the lock of a socket. Close removes its file, and who had opened that before would then lock a file that is gone, beside somebody
+// who locks a new one: what was locked must still be what the name says.
+func lockBeside(path string) (*os.File, error) {
+	name := path + ".lock"
+	for {
+		lock, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			lock.Close()
+			if errors.Is(err, unix.EWOULDBLOCK) {
+				err = errors.New("another mexecd serves it")
+			}
+			return nil, err
+		}
+		held, err := lock.Stat()
+		if err != nil {
+			lock.Close()
+			return nil, err
+		}
+		if there, err := os.Stat(name); err == nil && os.SameFile(held, there) {
+			return lock, nil
+		}
+		lock.Close()
+	}
 }
 
 // Accept waits for the next caller.

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,6 +70,35 @@ func TestOneDaemonAtATimeServesASocket(t *testing.T) {
 }
 
 // A daemon that was killed leaves its socket and its lock file; the kernel has let go of the lock.
+func TestNoTwoListenersEverServeOnePath(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	var serving, both, times atomic.Int32
+	var wg sync.WaitGroup
+	end := time.Now().Add(300 * time.Millisecond)
+	for range 8 {
+		wg.Go(func() {
+			for time.Now().Before(end) {
+				ln, err := Listen(path, false)
+				if err != nil {
+					continue
+				}
+				times.Add(1)
+				if serving.Add(1) > 1 {
+					both.Add(1)
+				}
+				time.Sleep(50 * time.Microsecond) // it serves for a while
+				serving.Add(-1)
+				ln.Close()
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d listeners", times.Load())
+	if n := both.Load(); n > 0 {
+		t.Errorf("%d times two listeners served at once", n)
+	}
+}
+
 func TestASocketThatNobodyServesIsReplaced(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
