@@ -47,6 +47,7 @@ type build struct {
 
 	id     mexec.BuildID
 	nested bool   // under another of ours, which counts and sums up
+	whole  bool   // the tool travels itself
 	socket string // of this node's daemon
 	alone  string // of our own
 	pool   *pool  // nil: its jobs are counted by somebody else
@@ -115,6 +116,10 @@ func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, j jobs) error)
 	if err := equip(cmd, b.jobs()); err != nil {
 		return 0, err
 	}
+	told := cmd.Args
+	if b.whole {
+		behindStub(cmd)
+	}
 	if b.nested { // another of ours sums up
 		tool, err := b.supervise(cmd, signals, func() {})
 		if err != nil {
@@ -133,7 +138,7 @@ func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, j jobs) error)
 	if err != nil {
 		return 0, err
 	}
-	v.end(cmd.Args, tool, ended)
+	v.end(told, tool, ended)
 	return tool.status, nil
 }
 
@@ -177,6 +182,12 @@ func (b *build) shim() ([]string, error) {
 		preload += ":" + others
 	}
 	return append(env, "LD_PRELOAD="+preload, fmt.Sprintf("MEXEC_DRIVER=%s:%s:%s", b.id, stub, b.alone)), nil
+}
+
+// behindStub puts the stub in front of the tool itself, as the shim does for what a tool starts (libmexec/wrap.c).
+func behindStub(cmd *exec.Cmd) {
+	cmd.Args = append([]string{"mexec", "-p", "-a", cmd.Args[0], "--", cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = stubPath()
 }
 
 // slots is how many commands the cluster can run at once, as far as NODES lets them go there.

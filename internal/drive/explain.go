@@ -31,7 +31,7 @@ func (b *build) explain(w io.Writer, path, argv0 string, rules policy.Policy, es
 		for _, kind := range []struct {
 			verdict policy.Verdict
 			does    string
-		}{{policy.Travels, "travels"}, {policy.Drives, "stays, what it starts travels"}, {policy.Stays, "stays"}} {
+		}{{policy.Travels, "travels"}, {policy.Whole, "travels, below mprun itself too"}, {policy.Drives, "stays, what it starts travels"}, {policy.Stays, "stays"}} {
 			var names []string
 			for _, r := range rules[:n] {
 				if r.Verdict == kind.verdict {

@@ -16,7 +16,8 @@ import (
 const usage = `usage: mprun [--quiet] [--report FILE] [--trace FILE] [--rerun MODE] [--explain] [--] TOOL [ARG...]
 
 Runs a build, test or batch tool here, and what it starts on the best nodes of the cluster: ninja, cmake --build, ctest, make, scons, cargo, xargs -P,
-GNU parallel, a shell script with &. What a file says of the programs that are to stay here is in mprun(1).
+GNU parallel, a shell script with &. A configure, which does one thing after the other, travels itself. What a file says of the programs
+that are to stay here is in mprun(1).
 
   --quiet        show nothing while it runs, and say nothing after it
   --report FILE  write a page about the build: where each command ran, what it waited for, what it cost
@@ -60,22 +61,31 @@ func Run(args []string, environ []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(125, err)
 	}
+	whole, travels := rules.Whole(policy.Spawn{Path: path, Args: args})
 	escapes := escape(path)
-	b := &build{name: "mprun", args: args[1:], environ: environ, stderr: stderr, options: o}
+	b := &build{name: "mprun", args: args[1:], environ: environ, stderr: stderr, options: o, whole: travels}
 	rerun := rerun{o.rerun, rules}
 	if o.explain {
-		b.explain(stdout, path, args[0], rules, escapes)
+		if b.whole {
+			fmt.Fprintf(stdout, "%s travels, with all that it starts (%s: %s).\n", path, whole.From, shown(whole.Pattern))
+		} else {
+			b.explain(stdout, path, args[0], rules, escapes)
+		}
 		rerun.explain(stdout)
 		return 0
 	}
-	b.follow(path, escapes, rules, "")
+	if !b.whole {
+		b.follow(path, escapes, rules, "")
+	}
 	text, err := rules.Encode(os.Getpid())
 	if err != nil {
 		return fail(125, err)
 	}
 	status, err := b.run(path, args[0], func(cmd *exec.Cmd, j jobs) error {
-		cmd.Env = set(cmd.Env, "MEXEC_POLICY", text)
-		tellJobs(cmd, filepath.Base(path), j)
+		if !b.whole {
+			cmd.Env = set(cmd.Env, "MEXEC_POLICY", text)
+			tellJobs(cmd, filepath.Base(path), j)
+		}
 		return rerun.tell(cmd)
 	})
 	if err != nil {

@@ -21,6 +21,7 @@ type file struct {
 	Local  []string // stays on this node
 	Drive  []string // stays, and what it starts travels
 	Travel []string // travels, though a weaker file says otherwise
+	Whole  []string // travels, as mprun's tool too
 	Repeat []string // may run twice
 }
 
@@ -61,13 +62,13 @@ func read(name string) (Policy, error) {
 		return nil, fmt.Errorf("policy %s: %w", name, err)
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, fmt.Errorf("policy %s: %s: no such setting; there are local, drive, travel and repeat", name, unknown[0])
+		return nil, fmt.Errorf("policy %s: %s: no such setting; there are local, drive, travel, whole and repeat", name, unknown[0])
 	}
 	var p Policy
 	for _, list := range []struct {
 		verdict  Verdict
 		patterns []string
-	}{{Travels, f.Travel}, {Drives, f.Drive}, {Stays, f.Local}, {Repeats, f.Repeat}} {
+	}{{Travels, f.Travel}, {Whole, f.Whole}, {Drives, f.Drive}, {Stays, f.Local}, {Repeats, f.Repeat}} {
 		for _, pattern := range list.patterns {
 			if program, argument, only := strings.Cut(pattern, " "); program == "" || only && argument == "" ||
 				strings.Contains(program, "/") || strings.ContainsAny(argument, " ") || strings.ContainsAny(pattern, "\t\n\x00") {

@@ -19,6 +19,7 @@ const (
 	Travels Verdict = '+'
 	Stays   Verdict = '-'
 	Drives  Verdict = '@' // it stays, and what it starts travels
+	Whole   Verdict = '&' // it travels, and so it does where it is the tool that mprun is given: with all that it starts
 
 	Repeats Verdict = '2' // two runs of it leave what one leaves; of where it runs this says nothing
 )
@@ -46,6 +47,8 @@ const longest = 8191
 func Own() Policy {
 	var p Policy
 	for verdict, names := range map[Verdict]string{
+		// They do one small thing after the other. Sent one by one, each would go away and come back, read there what was written here a moment ago, and keep this node busy.
+		Whole: "Configure configure",
 		// Not env, nice, sh, xargs and their like: they execute others.
 		Stays: "[ basename cat chgrp chmod chown cmp cp cut date dirname echo expr false head hostname id install ln ls mkdir mkfifo mktemp mv " +
 			"printf pwd readlink realpath rm rmdir stat tail tee test touch tr true uname wc which",
@@ -107,8 +110,11 @@ func (p Policy) Encode(parent int) (string, error) {
 	text := fmt.Append(nil, parent)
 	for _, r := range p {
 		sign := byte(r.Verdict)
-		if r.Verdict == Stays && r.From == BuiltIn {
+		switch {
+		case r.Verdict == Stays && r.From == BuiltIn:
 			sign = bare
+		case r.Verdict == Whole: // of a child nothing else is to be said
+			sign = byte(Travels)
 		}
 		if r.Verdict != Repeats {
 			text = append(append(text, ' ', sign), strings.Replace(r.Pattern, " ", "\t", 1)...)

@@ -93,6 +93,18 @@ func TestARuleMayBeForCallsWithAnArgument(t *testing.T) {
 	}
 }
 
+func TestATravellingToolIsOneThatAFileOrWeCallWhole(t *testing.T) {
+	p := append(Policy{{Drives, "Configure", "a file"}, {Travels, "waf", "a file"}, {Whole, "boot*", "a file"}}, Own()...)
+	for name, want := range map[string]bool{"./configure": true, "/x/boot.sh": true, "Configure": false, "waf": false, "cc": false, "make": false} {
+		if _, got := p.Whole(Spawn{Path: name}); got != want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if got := p.Judge(Spawn{Path: "./configure"}); got != Travels {
+		t.Errorf("as a child: %c", got)
+	}
+}
+
 // All recipes travel below mpmake, but nested drivers do not, and a file is obeyed.
 func TestBelowMpmakeOnlyDriversStayAndWhatAFileSays(t *testing.T) {
 	p := append(Policy{{Stays, "doxygen", "a file"}}, Own()...).ForMake()
@@ -113,7 +125,7 @@ func TestNoFileIsNoError(t *testing.T) {
 func TestABadFileIsOneLineThatSaysWhere(t *testing.T) {
 	for text, want := range map[string]string{
 		"local = [":         ":1: ",
-		"locals = ['x']":    "locals: no such setting; there are local, drive, travel and repeat",
+		"locals = ['x']":    "locals: no such setting; there are local, drive, travel, whole and repeat",
 		"local = ['a b c']": "\"a b c\": a pattern is a program's name without its directory, and maybe a blank and one argument; * stands for any text",
 		"local = ['a ']":    "\"a \": a pattern is",
 		"local = [' a']":    "\" a\": a pattern is",

@@ -33,6 +33,12 @@ func (p Policy) IsDriver(s Spawn) bool {
 	return IsMake(name) || rule.Verdict == Drives
 }
 
+// Whole finds the rule by which a tool travels itself.
+func (p Policy) Whole(s Spawn) (Rule, bool) {
+	rule, _ := p.Decide(base(s.Path), s.rest()...)
+	return rule, rule.Verdict == Whole
+}
+
 // Judge says what happens to a program that a driver executes, by the program alone: it is may_travel of libmexec/route.c. A shell's line travels
 // only where it Leads to no driver, which a make may know better than its words.
 func (p Policy) Judge(s Spawn) Verdict {
@@ -48,6 +54,9 @@ func (p Policy) Judge(s Spawn) Verdict {
 		if word, behind, one := onlyCommand(s.Args); one {
 			rule, _ = p.Decide(base(word), arguments(behind)...)
 		}
+	}
+	if rule.Verdict == Whole {
+		return Travels
 	}
 	return rule.Verdict
 }

@@ -243,6 +243,34 @@ func TestBadInputToMprunIsOneLineThatSaysWhatToDo(t *testing.T) {
 	}
 }
 
+// A configure does one small thing after the other. Whoever wants to see these spread has a word for it.
+func TestAConfigureTravelsItselfUnlessAFileSaysThatItDrives(t *testing.T) {
+	node1, node2, _ := three(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "configure")
+	write(t, path, "#!/bin/sh\nhere() { read node </proc/sys/kernel/hostname; echo \"$1 on $node\"; }\nhere \"$0 $*\"\ncat\nsh -c 'read node </proc/sys/kernel/hostname; echo $node' child\nenv | grep -e DRIVER -e LD_PRELOAD -e MAKEFLAGS\nexit 3\n")
+	if err := os.Chmod(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	configure := func() result {
+		cmd := node1.Command("mprun", "./configure", "--with", "a b")
+		cmd.Dir, cmd.Stdin = dir, strings.NewReader("input\n")
+		cmd.Env = append(cmd.Env, "NODES="+node2.Name)
+		return run(t, cmd)
+	}
+	r := configure()
+	if r.code != 3 || r.out != "./configure --with a b on node2\ninput\nnode2\n" || !strings.HasPrefix(r.errs, "mprun: 1 command in ") {
+		t.Errorf("%+v", r)
+	}
+	if r := mprun(t, node1, dir, "--explain", "./configure"); r.code != 0 || !strings.HasPrefix(r.out, "./configure travels, with all that it starts (built in: configure).\n") {
+		t.Errorf("%+v", r)
+	}
+	write(t, filepath.Join(dir, ".mexec.toml"), `drive = ["configure"]`+"\n")
+	if r := configure(); r.code != 3 || !strings.HasPrefix(r.out, "./configure --with a b on node1\ninput\nnode2\n") {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestExplainStartsNothing(t *testing.T) {
 	node1, _, _ := three(t)
 	dir := t.TempDir()
