@@ -12,9 +12,7 @@ type row struct {
 	command string   // as a person types it; without the word mprun, and with make for mpmake, it is the plain build
 	results []string // patterns of files that must be the same; none: all objects, archives and executables
 	says    *regexp.Regexp
-	limit   string // why the recipe graph lets it not spread, or not evenly
-	behind  string // the row whose command comes before this one's in the same build
-	rest    string // what of both together can't be placed, where that is much
+	limit   string // why it can't spread
 	short   bool   // part of a short run
 }
 
@@ -27,19 +25,17 @@ var rows = []row{
 		command: "cd t && mprun prove -j8 ./t000[1-9]-*.sh ./t001?-*.sh ./t002[0-6]-*.sh",
 		says:    regexp.MustCompile(`(?m)^Files=\d+, Tests=\d+|^Result: \w+$|^\./t\S+ \.+ .*$`)},
 	{name: "SQLite, configure", pkg: "sqlite3", command: "mprun ./configure " + sqliteOptions, limit: configure, results: configured},
-	{name: "SQLite", behind: "SQLite, configure", pkg: "sqlite3", needs: []string{"tclsh"}, prepare: "./configure " + sqliteOptions, command: "mpmake libsqlite3.la"},
+	{name: "SQLite", pkg: "sqlite3", needs: []string{"tclsh"}, prepare: "./configure " + sqliteOptions, command: "mpmake libsqlite3.la"},
 	{name: "zstd", pkg: "libzstd", command: "mpmake zstd-release MOREFLAGS=-O1"},
 	{name: "curl, configure", pkg: "curl", command: "mprun ./configure " + curlOptions, limit: configure, results: configured},
-	{name: "curl", behind: "curl, configure", pkg: "curl", prepare: "./configure " + curlOptions, command: "mpmake"},
+	{name: "curl", pkg: "curl", prepare: "./configure " + curlOptions, command: "mpmake"},
 	{name: "brotli (CMake, Ninja)", pkg: "brotli", needs: []string{"cmake", "ninja"}, prepare: brotli, command: "mprun cmake --build build"},
 	{name: "brotli, its tests", pkg: "brotli", needs: []string{"cmake", "ninja"}, prepare: brotli + " && cmake --build build && cd build && ctest", // which from then on begins with the longest
 		command: "cd build && mprun ctest", says: regexp.MustCompile(`(?m)Test +#\d+: \S+ \.+ +\w+|^.* tests passed, .*$`)},
 	{name: "pixman (Meson)", pkg: "pixman", needs: []string{"meson", "ninja", "pkg-config"},
 		prepare: "meson setup build -Doptimization=0 -Dgtk=disabled -Dlibpng=disabled", command: "mprun meson compile -C build"},
 	{name: "GNU make, configure", pkg: "make-dfsg", command: "mprun ./configure --disable-nls", limit: configure, results: configured, short: true},
-	{name: "GNU make", behind: "GNU make, configure", pkg: "make-dfsg", prepare: "./configure --disable-nls", command: "mpmake",
-		rest: "bash itself is 17 % of a plain `./configure`, and `rm`, `cat`, `mv`, `mkdir` and the like, which cost more to send than they take, 11 %: " +
-			"together 14 % of both steps (`perf record -e cpu-clock ./configure --disable-nls; perf report --sort comm`)"},
+	{name: "GNU make", pkg: "make-dfsg", prepare: "./configure --disable-nls", command: "mpmake"},
 	{name: "ImageMagick", pkg: "imagemagick", made: pictures, needs: []string{"convert"},
 		command: "ls *.png | mprun xargs -P8 -I{} convert {} -blur 0x4 -resize 50% {}.jpg", results: []string{"*.jpg"}},
 	{name: "LaTeX", pkg: "texlive-latex-base", made: documents, needs: []string{"pdflatex"},
@@ -52,7 +48,7 @@ const (
 	curlOptions   = "--without-ssl --disable-ldap --without-zlib --disable-manual --without-libpsl --without-brotli --without-zstd " +
 		"--without-nghttp2 --without-libidn2"
 	brotli    = "cmake -G Ninja -DCMAKE_BUILD_TYPE=Debug -B build"
-	configure = "one test after the other"
+	configure = "it is one command, of one test after the other"
 	pictures  = `for i in $(seq 24); do convert -seed $i -size 700x700 plasma:fractal $i.png; done`
 	documents = `for i in $(seq 16); do cat >$i.tex <<'END'
 \documentclass{article}

@@ -17,7 +17,7 @@ same without ` + "`mprun`, and with `make` for `mpmake`" + `. brotli's tests hav
 The first time it goes by its list, the longest but one last but two, and a node had 1.5 to 1.9 fair shares in eight runs.
 
 This page is the output of ` + "`make projects`" + ` (as root), which fails where results differ, where less than 90 % of a build's CPU time is in commands that we placed, or where
-a node has more than 1.5 times its fair share, unless the row says why that can't be. CPU time is what the hosts' control groups count, without the daemons: the
+a node has more than 1.5 times its fair share, unless the row says why it can't spread. CPU time is what the hosts' control groups count, without the daemons: the
 tool, mpmake itself, and all that stayed are in it. Elapsed times are those of one run and move with what else the machine does.
 
 - **identical**: of the objects, archives and executables (or of the pictures, documents, configured files, or results of tests), how many are the same as in a plain build, byte
@@ -46,14 +46,6 @@ func page(lines []line) string {
 		steady := l.compared - l.unsteady
 		fmt.Fprintf(&b, "| %s | %s | `%s` | %d | %.0f %% | %s | %d of %d | %.2f | %.2f | %s |\n", l.name, l.version, command, l.commands, 100*l.share,
 			strings.Join(shares, " "), steady-(l.differing-l.unsteady), steady, ratio(l.over, l.alone), ratio(l.over, l.whole), l.stayed())
-	}
-	if both := wholes(lines); len(both) > 0 {
-		b.WriteString("\nA build is more than what make does: of the projects that are configured first, in both steps together. 90 % are\n" +
-			"asked for here too: `make projects` fails for one that has less, after it has written this page.\n\n")
-		b.WriteString("| project | CPU time of both | of it to configure | in commands that we placed | the rest |\n|---|---:|---:|---:|---|\n")
-		for _, w := range both {
-			fmt.Fprintf(&b, "| %s | %.1f s | %.0f %% | %.0f %% | %s |\n", w.name, w.all.Seconds(), 100*ratio(w.first, w.all), 100*w.share(), w.rest)
-		}
 	}
 	return b.String()
 }
