@@ -56,9 +56,16 @@ static void stays(void)
 		pause();
 }
 
+// Goes on only until it is told to end: one that had ended by the time of the look for its going on would leave nothing to be seen of that.
 static void stops(void)
 {
+	sigset_t told;
+	int n;
+	sigemptyset(&told);
+	sigaddset(&told, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &told, NULL);
 	raise(SIGSTOP);
+	sigwait(&told, &n);
 	_exit(3);
 }
 
@@ -208,11 +215,13 @@ static void stops_and_goes_on(void)
 	TRY(waitpid(child, &status, WUNTRACED));
 	kill(child, SIGCONT);
 	TRY(waitpid(child, &status, WCONTINUED));
+	kill(child, SIGUSR1);
 	TRY(waitpid(child, &status, WUNTRACED));
 	start(stops);
 	TRY_ID(waitid(P_PID, child, &info, WSTOPPED | WEXITED), false);
 	kill(child, SIGCONT);
 	TRY_ID(waitid(P_PID, child, &info, WCONTINUED), false);
+	kill(child, SIGUSR1);
 	TRY_ID(waitid(P_PID, child, &info, WSTOPPED | WEXITED), true);
 }
 
@@ -225,10 +234,10 @@ static void interrupted(void)
 {
 	sigaction(SIGALRM, &(struct sigaction){.sa_handler = note}, NULL);
 	start(stays);
-	ualarm(50000, 0);
+	ualarm(50000, 50000); // again and again: the first may come before the wait
 	TRY(waitpid(child, &status, 0));
-	ualarm(50000, 0);
 	TRY_ID(waitid(P_PID, child, &info, WEXITED), false);
+	ualarm(0, 0);
 	kill(child, SIGTERM);
 	TRY(wait(&status));
 }
