@@ -1,5 +1,6 @@
 #include "journal.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -162,6 +163,30 @@ static void note_forked(void)
 	commit(r, mark);
 }
 
+// A program of musl's that inherits LD_PRELOAD on a machine of glibc's loads us: its loader takes its own C library for the one that we name. All that we
+// call is there but what is behind glibc's pthread_atfork, which is linked into whoever calls it. It would not start for want of that.
+#ifdef __GLIBC__
+int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void *) __attribute__((weak));
+extern void *__dso_handle;
+
+static void call_in_copies(void (*child)(void))
+{
+	if (__register_atfork != NULL) {
+		__register_atfork(NULL, NULL, child, __dso_handle);
+		return;
+	}
+	int (*theirs)(void (*)(void), void (*)(void), void (*)(void)) = NULL;
+	*(void **)&theirs = dlsym(RTLD_DEFAULT, "pthread_atfork");
+	if (theirs != NULL)
+		theirs(NULL, NULL, child);
+}
+#else
+static void call_in_copies(void (*child)(void))
+{
+	pthread_atfork(NULL, NULL, child);
+}
+#endif
+
 static pid_t parent_of(pid_t pid)
 {
 	char name[32], text[512];
@@ -220,6 +245,6 @@ void start_journal(const char *build, size_t length)
 	records = (struct journal_record *)(head + 1);
 	tables = (struct journal_tables *)(records + JOURNAL_RECORDS);
 	note_begun();
-	pthread_atfork(NULL, NULL, note_forked);
+	call_in_copies(note_forked);
 }
 

@@ -118,6 +118,18 @@ TEST(the_wait_family_is_as_without_us_and_what_it_reaps_is_noted)
 	SAME(count(h, JOURNAL_REAPED), n + 3); // three of the children have waited for one of their own
 }
 
+TEST(copies_are_noted_by_either_c_library)
+{
+	uint64_t forked[2];
+	for (int i = 0; i < 2; i++) {
+		const struct journal_head *h = make_journal("b7");
+		SAME(run(i == 0 ? capture_path : musl_path, LIST("make"), "b7", NULL), 0);
+		forked[i] = count(h, JOURNAL_FORKED);
+	}
+	CHECK(forked[0] > 0);
+	SAME(forked[1], forked[0]);
+}
+
 TEST(without_a_driver_there_are_no_records)
 {
 	const struct journal_head *h = make_journal("b7");

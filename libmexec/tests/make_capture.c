@@ -51,7 +51,7 @@ static void forked(const char *word, int captured)
 	echo(word, argv);
 	if (captured && pipe(p) != 0)
 		return;
-	pid_t pid = vfork();
+	pid_t pid = captured ? vfork() : fork();
 	if (pid == 0) {
 		if (captured)
 			dup2(p[1], 1);

@@ -179,6 +179,16 @@ TEST(what_make_captures_stays_here_whatever_its_environment)
 	SAME(times(contents("log"), "[recipe]"), 2);
 }
 
+// ld-musl loads us for whoever inherits LD_PRELOAD, and ends a program that wants one name which it does not have.
+TEST(a_program_of_another_c_library_starts_and_is_served)
+{
+	serve_here("sock", "log");
+	SAME(run(musl_path, LIST("make-musl"), stub_path, NULL), 0);
+	SAME_TEXT(contents("err"), "");
+	SAME_TEXT(contents("out"), "captured function\nrecipe\ncaptured function\nrecipe\n");
+	SAME(times(contents("log"), "[recipe]"), 2);
+}
+
 static void nested(char *jobs)
 {
 	CHECK(mkdir("sub", 0700) == 0);
