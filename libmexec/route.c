@@ -242,8 +242,7 @@ static bool is_short(uint64_t kind, const char *path, const char *name, char *co
 static bool may_travel(const char *file, char *const argv[], char *const envp[], bool in_place, struct way *way)
 {
 	*way = (struct way){.why = KEPT_NOT};
-	if (stub[0] == '\0' || file == NULL || strcmp(file, "/proc/self/exe") == 0 ||
-	    strcmp(file, "/proc/thread-self/exe") == 0) // to the stub it is the stub
+	if (stub[0] == '\0' || file == NULL)
 		return false;
 	const char *name = base_name(file);
 	if (is_make_name(name))

@@ -195,6 +195,17 @@ static bool is_loader(const char *path)
 	return native;
 }
 
+static bool begins(const char *s, const char *with)
+{
+	return strncmp(s, with, strlen(with)) == 0;
+}
+
+// By some names each process knows another file: to the stub /proc/self/exe is the stub, and /dev/fd/3 is nothing where 3 is closed on exec.
+static bool is_anyones(const char *path)
+{
+	return !begins(path, "/dev/fd/") && (!begins(path, "/proc/") || begins(path, "/proc/self/cwd/") || begins(path, "/proc/self/root/"));
+}
+
 bool sure_program(const char *path, const struct stat *st, char *const argv[], char *const envp[], char *interpreter, bool *escapes)
 {
 	char next[FIRST_LINE];
@@ -203,7 +214,7 @@ bool sure_program(const char *path, const struct stat *st, char *const argv[], c
 		interpreter[0] = '\0';
 	if (escapes != NULL)
 		*escapes = false;
-	for (int scripts = 0; kernel_agrees(path, st, argv, envp); scripts++) {
+	for (int scripts = 0; is_anyones(path) && kernel_agrees(path, st, argv, envp); scripts++) {
 		switch (read_format(path, next, escapes)) {
 		case COMPLETE:
 			if (escapes != NULL)

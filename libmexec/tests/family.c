@@ -170,11 +170,14 @@ static int twins(char **env)
 	int busy = open("busy", O_WRONLY | O_CLOEXEC), bad = 0;
 	char *probe[] = {"x", NULL};
 	bool can_ask = syscall(SYS_execveat, AT_FDCWD, "/bin/true", probe, env, 0x10000) == 0; // AT_EXECVE_CHECK
+	char by_number[32];
+	snprintf(by_number, sizeof(by_number), "/dev/fd/%d", open("/bin/true", O_RDONLY | O_CLOEXEC));
 	const char *files[] = {"./none", "./plain", "./text", "./empty", ".", "/", "./plain/x", "", "./loop", "./dangling",
 			       "./no-interpreter", "./plain-interpreter", "./directory-interpreter", "./nested1", "./nested5", "./nested6",
 			       "./with-argument", "./blank", "./no-newline", "./long-line", "./nul", "./relative", "./unreadable",
 			       "./no-loader", "./text-loader", "./half", "./foreign", "./fifo", "/dev/null", "/bin/true", "./noexec/true",
-			       can_ask ? "./busy" : "./none", can_ask ? "./busy-interpreter" : "./none", repeated('x', 300), repeated('/', 5000)};
+			       "/proc/self/exe", "/proc/thread-self/exe", "./self-interpreter", by_number, repeated('/', 5000),
+			       can_ask ? "./busy" : "./none", can_ask ? "./busy-interpreter" : "./none", repeated('x', 300)};
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
 		for (int way = 0; way < WAYS; way++) {
 			char *argv[] = {"name", "a", "", "c d", NULL};

@@ -145,6 +145,7 @@ static void lay_out(void)
 		file(name, text, 0700);
 	}
 	file("with-argument", "#! \t/bin/sh -e\nfalse\nexit 9\n", 0700);
+	file("self-interpreter", "#!/proc/self/exe\n", 0700);
 	file("blank", "#!  \n", 0700);
 	file("no-newline", "#!/bin/true", 0700);
 	file("relative", "#!text\n", 0700);
