@@ -15,6 +15,9 @@ import (
 func surelyExecutes(path string) bool {
 	const scripts = 5 // that may call each other
 	for range scripts + 1 {
+		if !isAnyones(path) {
+			return false
+		}
 		f, ok := openExecutable(path)
 		if !ok {
 			return false
@@ -36,6 +39,14 @@ func surelyExecutes(path string) bool {
 		path = words[0]
 	}
 	return false
+}
+
+// isAnyones says whether path is the same file to each process: to the stub /proc/self/exe is the stub.
+func isAnyones(path string) bool {
+	if !strings.HasPrefix(path, "/proc/") {
+		return !strings.HasPrefix(path, "/dev/fd/")
+	}
+	return strings.HasPrefix(path, "/proc/self/cwd/") || strings.HasPrefix(path, "/proc/self/root/")
 }
 
 // openExecutable opens a regular file that execve's checks of rights and mount let pass.

@@ -41,6 +41,7 @@ func TestWhatIsSureStarts(t *testing.T) {
 		"no-interpreter":        {"#!/nosuch/sh\n", 0o700, false},
 		"directory-interpreter": {"#!/usr\n", 0o700, false},
 		"plain-interpreter":     {"#!./not-executable\n", 0o700, false},
+		"self-interpreter":      {"#!/proc/self/exe\n", 0o700, false},
 	} {
 		if err := os.WriteFile(name, []byte(f.text), f.mode); err != nil {
 			t.Fatal(err)
@@ -52,5 +53,14 @@ func TestWhatIsSureStarts(t *testing.T) {
 				t.Errorf("%s: sure %v, and starting it: %v", name, sure, err)
 			}
 		}()
+	}
+}
+
+// To the stub it is the stub.
+func TestAProgramThatStartsItselfByProcSelfExeIsNotPutBehindTheStub(t *testing.T) {
+	for path, sure := range map[string]bool{"/proc/self/exe": false, "/proc/thread-self/exe": false, "/proc/self/root/bin/true": true} {
+		if surelyExecutes(path) != sure {
+			t.Errorf("%s: sure is not %v", path, sure)
+		}
 	}
 }
