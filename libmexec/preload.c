@@ -25,6 +25,8 @@ static struct {
 	spawn_function *posix_spawn, *posix_spawnp;
 	int (*init)(posix_spawn_file_actions_t *);
 	int (*adddup2)(posix_spawn_file_actions_t *, int, int);
+	int (*addchdir)(posix_spawn_file_actions_t *, const char *);
+	int (*addfchdir)(posix_spawn_file_actions_t *, int);
 	int (*execve)(const char *, char *const[], char *const[]);
 	int (*execvpe)(const char *, char *const[], char *const[]);
 	int (*sigaction)(int, const struct sigaction *, struct sigaction *);
@@ -38,6 +40,8 @@ __attribute__((constructor)) static void load(void)
 	real.posix_spawnp = (spawn_function *)dlsym(RTLD_NEXT, "posix_spawnp");
 	*(void **)&real.init = dlsym(RTLD_NEXT, "posix_spawn_file_actions_init");
 	*(void **)&real.adddup2 = dlsym(RTLD_NEXT, "posix_spawn_file_actions_adddup2");
+	*(void **)&real.addchdir = dlsym(RTLD_NEXT, "posix_spawn_file_actions_addchdir_np");
+	*(void **)&real.addfchdir = dlsym(RTLD_NEXT, "posix_spawn_file_actions_addfchdir_np");
 	*(void **)&real.execve = dlsym(RTLD_NEXT, "execve");
 	*(void **)&real.execvpe = dlsym(RTLD_NEXT, "execvpe");
 	*(void **)&real.sigaction = dlsym(RTLD_NEXT, "sigaction");
@@ -60,6 +64,20 @@ EXPORT int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions,
 	if (newfd == 1)
 		note_output(actions, fd);
 	return adddup2(actions, fd, newfd);
+}
+
+EXPORT int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *restrict actions, const char *restrict path)
+{
+	int (*addchdir)(posix_spawn_file_actions_t *, const char *) = REAL(addchdir);
+	note_directories();
+	return addchdir != NULL ? addchdir(actions, path) : ENOSYS;
+}
+
+EXPORT int posix_spawn_file_actions_addfchdir_np(posix_spawn_file_actions_t *actions, int fd)
+{
+	int (*addfchdir)(posix_spawn_file_actions_t *, int) = REAL(addfchdir);
+	note_directories();
+	return addfchdir != NULL ? addfchdir(actions, fd) : ENOSYS;
 }
 
 // A driver has what we tell drivers, and what is bare, as what is placed, nothing of it: to load us alone is a tenth of a program's start. The others have
@@ -118,11 +136,12 @@ static int spawn(spawn_function *direct, struct way way, const char *path, pid_t
 	if (pid == NULL)
 		pid = &own;
 	int64_t at = journal_now();
-	if (real.posix_spawn(pid, way.stub, actions, attributes, (char *const *)wrapped, n > 0 ? hand_on(envp, false, room) : envp) == 0) {
+	int err = real.posix_spawn(pid, way.stub, actions, attributes, (char *const *)wrapped, n > 0 ? hand_on(envp, false, room) : envp);
+	if (err == 0)
 		note_started(*pid, way.kind, false, at);
-		return 0;
-	}
 	errno = saved;
+	if (err == 0 || err == EBADF || err == EEXIST) // execve's are others: an action's own, and done twice O_EXCL finds what it has made
+		return err;
 	way.why = KEPT_WITHOUT_STUB;
 	return spawn_here(direct, way, path, pid, file, actions, attributes, argv, envp);
 }
@@ -134,6 +153,7 @@ EXPORT int posix_spawn(pid_t *restrict pid, const char *restrict path, const pos
 	struct way way;
 	if (!is_shell_function(actions, &way))
 		way = route(path, argv, envp, false);
+	stay_if_elsewhere(&way, actions, path, false);
 	if (way.stub == NULL)
 		return spawn_here(direct, way, path, pid, path, actions, attributes, argv, envp);
 	return spawn(direct, way, path, pid, path, actions, attributes, argv, envp);
@@ -148,6 +168,7 @@ EXPORT int posix_spawnp(pid_t *restrict pid, const char *restrict file, const po
 	struct way way;
 	if (!is_shell_function(actions, &way))
 		way = route_along(file, argv, envp, false, room, &path);
+	stay_if_elsewhere(&way, actions, file, true);
 	if (way.stub == NULL)
 		return spawn_here(direct, way, path, pid, file, actions, attributes, argv, envp);
 	return spawn(direct, way, path, pid, file, actions, attributes, argv, envp);

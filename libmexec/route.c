@@ -334,6 +334,33 @@ bool is_shell_function(const void *actions, struct way *way)
 	return own_name[0] != '\0' && actions != NULL && actions == captured;
 }
 
+static bool directories; // written as captured is
+
+void note_directories(void)
+{
+	directories = true;
+}
+
+static bool is_relative(const char *file, bool along)
+{
+	if (!along || strchr(file, '/') != NULL)
+		return *file != '/';
+	const char *dir = getenv("PATH");
+	for (; dir != NULL && *dir == '/'; dir++)
+		if (*(dir += strcspn(dir, ":")) == '\0')
+			return false;
+	return dir != NULL; // an empty element is the working directory
+}
+
+void stay_if_elsewhere(struct way *way, const void *actions, const char *file, bool along)
+{
+	if (!directories || actions == NULL || (way->stub == NULL && way->traced == NULL) || !is_relative(file, along))
+		return;
+	if (way->stub != NULL)
+		way->why = KEPT_UNSURE;
+	way->stub = way->traced = NULL;
+}
+
 bool executes_here(struct way *way)
 {
 	*way = (struct way){.why = KEPT_FUNCTION};

@@ -42,6 +42,11 @@ struct way route_along(const char *file, char *const argv[], char *const envp[],
 // -1 for nothing (yet).
 void note_output(const void *actions, int fd);
 bool is_shell_function(const void *actions, struct way *way);
+// Actions may lead into another directory, where a relative name is another file than the one that was looked at here: it stays, once this process has made
+// such actions. Which they are can't be told from outside.
+void note_directories(void);
+void stay_if_elsewhere(struct way *way, const void *actions, const char *file, bool along);
+
 // executes_here is for a function of the exec family: so does a $(shell).
 bool executes_here(struct way *way);
 // takes_place is for one, too: the program is to take the place of this process, a driver but no make.

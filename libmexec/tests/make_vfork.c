@@ -1,11 +1,13 @@
 // Starts its first argument's command by every function that the preload stands in front of, as make-vfork: a driver by its name.
 // Exit status 0: each command ended with status 5, and neither errno nor the preload's memory nor the heap was touched.
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -69,9 +71,53 @@ static void start(int way, char **argv, char **env, pid_t *pid, int *err)
 	_exit(99);
 }
 
+// What the actions lead to is what counts: ./only-here and bin/only-here are not in "sub". And an action is not done twice.
+static int act(char **env)
+{
+	static const struct {
+		const char *file, *path;
+		bool along;
+		int err;
+	} elsewhere[] = {{"./only-here", "/bin", false, ENOENT}, {"only-here", "/usr/bin:bin", true, ENOENT}, {"only-here", "/usr/bin:", true, ENOENT},
+			 {"./only-here", "/bin", true, ENOENT}, {"true", "/usr/bin:/bin", true, 0}, {"/bin/true", "bin", false, 0}};
+	const char *path = getenv("PATH");
+	int bad = 0;
+	for (size_t i = 0; i < 2 * sizeof(elsewhere) / sizeof(*elsewhere); i++) {
+		const typeof(*elsewhere) *e = &elsewhere[i / 2];
+		char *list[] = {"act", NULL};
+		pid_t pid;
+		posix_spawn_file_actions_t actions;
+		posix_spawn_file_actions_init(&actions);
+		if (i % 2)
+			posix_spawn_file_actions_addchdir_np(&actions, "sub");
+		else
+			posix_spawn_file_actions_addfchdir_np(&actions, open("sub", O_RDONLY | O_CLOEXEC));
+		setenv("PATH", e->path, 1);
+		int err = (e->along ? posix_spawnp : posix_spawn)(&pid, e->file, &actions, NULL, list, env);
+		posix_spawn_file_actions_destroy(&actions);
+		if (err == 0)
+			waitpid(pid, NULL, 0);
+		if (err != e->err) {
+			fprintf(stderr, "%s in another directory: %d, not %d\n", e->file, err, e->err);
+			bad = 1;
+		}
+	}
+	setenv("PATH", path, 1);
+	posix_spawn_file_actions_t actions;
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, 9, "once", O_WRONLY | O_CREAT | O_EXCL, 0600);
+	posix_spawn_file_actions_adddup2(&actions, 99, 98);
+	int err = posix_spawn(&(pid_t){0}, "/bin/true", &actions, NULL, (char *[]){"act", NULL}, env);
+	posix_spawn_file_actions_destroy(&actions);
+	if (err != EBADF)
+		fprintf(stderr, "a bad descriptor behind a new file: %d\n", err);
+	return bad || err != EBADF;
+}
+
 int main(int argc, char **argv)
 {
-	(void)argc;
+	if (strcmp(argv[argc - 1], "act") == 0)
+		return act(environ);
 	// A copy: make 4.3 hands its own environment to $(shell) only, and that stays here.
 	static char *env[4096];
 	for (int i = 0; i < 4095 && environ[i] != NULL; i++)

@@ -65,6 +65,18 @@ TEST(a_stub_that_cannot_be_started_is_as_if_we_were_not_there)
 	SAME(times(contents("out"), "ran"), 9);
 }
 
+TEST(what_file_actions_do_is_done_once_and_decides)
+{
+	CHECK(mkdir("sub", 0700) == 0 && mkdir("bin", 0700) == 0);
+	file("only-here", "#!/bin/sh\n", 0700);
+	file("bin/only-here", "#!/bin/sh\n", 0700);
+	serve_here("sock", "log");
+	int status = run(vfork_path, LIST("make-vfork", "act"), stub_path, NULL);
+	SAME_TEXT(contents("err"), "");
+	SAME(status, 0);
+	SAME(times(contents("log"), "/true"), 4); // not that all have run here
+}
+
 TEST(in_a_program_that_is_no_make_nothing_happens)
 {
 	serve_here("sock", "log");
