@@ -48,9 +48,15 @@ func TestWhatIsSureStarts(t *testing.T) {
 		}
 		defer func() {
 			path, _ := filepath.Abs(name)
-			sure, err := surelyExecutes(path), exec.Command(path).Start()
-			if sure != f.sure || sure && err != nil {
-				t.Errorf("%s: sure %v, and starting it: %v", name, sure, err)
+			sure := surelyExecutes(path)
+			if sure != f.sure {
+				t.Errorf("%s: sure %v", name, sure)
+			}
+			if !f.sure { // one of them would be this test, again and again
+				return
+			}
+			if err := exec.Command(path).Start(); err != nil {
+				t.Errorf("%s: sure, and starting it: %v", name, err)
 			}
 		}()
 	}
