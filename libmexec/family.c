@@ -63,7 +63,7 @@ EXPORT int mexecvpe(const char *file, char *const argv[], char *const envp[])
 	char room[PATH_MAX];
 	const char *path;
 	struct stat st;
-	if (file != NULL && sure_arguments(argv, envp, &argc) && search(file, getenv("PATH"), room, &path, &st) == 0) {
+	if (file != NULL && sure_arguments(argv, envp, &argc) && search(file, getenv("PATH"), probe, room, &path, &st) == 0) {
 		bool sure = sure_program(path, &st, argv, envp, NULL, NULL);
 		errno = saved;
 		if (sure) {

@@ -294,7 +294,7 @@ static struct way decide(const char *file, char *const argv[], char *const envp[
 	struct way way;
 	bool travels = may_travel(file, argv, envp, in_place, &way);
 	if (travels || is_driver(way.why)) {
-		int found = room != NULL ? search(file, getenv("PATH"), room, path, &st) : probe(file, &st);
+		int found = room != NULL ? search(file, getenv("PATH"), probe, room, path, &st) : probe(file, &st);
 		if (travels)
 			look(&way, found, *path, &st, argv, envp);
 		if (found == 0 && escapes(&way, *path, &st, argv, envp))

@@ -37,7 +37,7 @@ static bool goes_on(int err)
 	return err == ENOENT || err == ENOTDIR || err == ESTALE || err == ENODEV || err == ETIMEDOUT;
 }
 
-int search(const char *file, const char *path_list, char room[PATH_MAX], const char **found, struct stat *st)
+int search(const char *file, const char *path_list, prober *ask, char room[PATH_MAX], const char **found, struct stat *st)
 {
 	*found = file;
 	if (*file == '\0')
@@ -59,7 +59,7 @@ int search(const char *file, const char *path_list, char room[PATH_MAX], const c
 			if (n > 0) // an empty element is the working directory
 				*at++ = '/';
 			memcpy(at, file, length + 1);
-			int err = probe(room, st);
+			int err = ask(room, st);
 			if (err == 0) {
 				*found = room;
 				return 0;

@@ -6,6 +6,7 @@
 
 #include "search.h"
 #include "stub.h"
+#include "sure.h"
 
 static _Noreturn void cannot_run(const char *name, int err)
 {
@@ -105,7 +106,7 @@ int main(int argc, char **argv, char **env)
 
 	static char room[PATH_MAX];
 	int err = job.pathname ? probe(job.path, &job.program)
-			       : search(job.path, getenv_in(env, "PATH"), room, &job.path, &job.program);
+			       : search(job.path, getenv_in(env, "PATH"), probe_through, room, &job.path, &job.program);
 	if (err != 0)
 		cannot_run(job.name, err);
 

@@ -4,7 +4,7 @@
 //
 //	options.c     what the person asked for
 //	driver.c      what mpmake told us through make, taken out of the environment again
-//	search.c      which file execvp would execute
+//	search.c      which file execvp would execute, by sure.c
 //	daemon.c      a daemon to hand it to, and the EXEC frame
 //	attributes.c  what only this process can see of itself, while that daemon wakes up
 //	scheduling.c  and how it is scheduled, which most commands never asked about

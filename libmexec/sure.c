@@ -236,3 +236,17 @@ bool sure_program(const char *path, const struct stat *st, char *const argv[], c
 	}
 	return false;
 }
+
+int probe_through(const char *path, struct stat *st)
+{
+	char next[FIRST_LINE];
+	struct stat its;
+	int err = probe(path, st);
+	enum format format = SCRIPT;
+	for (int scripts = 0; err == 0 && format == SCRIPT && scripts <= SCRIPTS; scripts++, path = next) {
+		format = read_format(path, next, NULL);
+		if (format == SCRIPT || format == LOADED)
+			err = probe(next, &its);
+	}
+	return err;
+}

@@ -23,4 +23,7 @@ enum { LONGEST_INTERPRETER = 256 }; // BINPRM_BUF_SIZE; it also bounds the names
 // no library can come between what runs in the end and its system calls: it is static, or Go's. Both may be NULL.
 bool sure_program(const char *path, const struct stat *st, char *const argv[], char *const envp[], char *interpreter, bool *escapes);
 
+// probe_through is probe, and that of the interpreter or the loader which the program names, and so on.
+int probe_through(const char *path, struct stat *st);
+
 #endif

@@ -93,6 +93,40 @@ TEST(search_goes_on_behind_what_may_not_be_executed)
 	SAME(ended(run_stub(LIST("mexec", "true"), LIST("MEXEC_SOCKET=/nobody"), NULL)), 0); // the default path
 }
 
+static void without_its_loader(const char *name)
+{
+	static char program[1 << 20];
+	FILE *from = fopen("/bin/true", "r"), *to = fopen(name, "w");
+	size_t n = fread(program, 1, sizeof(program), from);
+	char *loader = memmem(program, n, "/ld-linux", 9);
+	CHECK(loader != NULL);
+	loader[1] = 'x';
+	CHECK(fwrite(program, 1, n, to) == n && fclose(to) == 0 && chmod(name, 0700) == 0);
+	fclose(from);
+}
+
+// As execvp, for which that is no program either.
+TEST(search_goes_on_behind_a_program_whose_interpreter_is_missing)
+{
+	CHECK(mkdir("a", 0700) == 0 && mkdir("b", 0700) == 0);
+	script("plain", "x", 0600);
+	script("a/none", "#!/nosuch/sh\n", 0700);
+	script("a/denied", "#!./plain -x\n", 0700);
+	script("a/nested", "#!a/none\n", 0700);
+	without_its_loader("a/loader");
+	char *const names[] = {"none", "denied", "nested", "loader"};
+	for (int i = 0; i < 4; i++) {
+		char name[16];
+		snprintf(name, sizeof(name), "b/%s", names[i]);
+		script(name, "#!/bin/sh\necho b\n", 0700);
+		unlink("out");
+		char *const there[] = {"mexec", names[i], NULL};
+		SAME(ended(run_stub(there, LIST("MEXEC_SOCKET=/nobody", "PATH=a:b"), NULL)), 0);
+		SAME_TEXT(contents("out"), "b\n");
+		SAME(WEXITSTATUS(ended(run_stub(there, LIST("MEXEC_SOCKET=/nobody", "PATH=a"), NULL))), i == 1 ? 126 : 127);
+	}
+}
+
 TEST(a_file_the_kernel_does_not_know_is_a_shells_unless_it_is_a_pathname)
 {
 	script("plain", "echo $0 $1 $2\n", 0700);
