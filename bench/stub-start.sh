@@ -8,12 +8,12 @@ make -s all ../tmp/libmexec/start_bench
 t=../tmp/libmexec/variants
 mkdir -p $t
 
-# The stub's own flags, read from its Makefile, with another compiler or other flags.
+# The stub's own sources, read from its Makefile, with another compiler or other flags.
 stub() { # NAME CC FLAGS
 	name=$1 cc=$2
 	shift 2
 	$cc -std=gnu11 -D_GNU_SOURCE -DMEXEC_VERSION='"bench"' -static -s "$@" -o $t/"$name" \
-		stub.c options.c driver.c search.c attributes.c daemon.c wait.c end.c say.c
+		$(sed -n 's/^STUB := //p' Makefile)
 }
 small='-ffunction-sections -fdata-sections -Wl,--gc-sections -Wl,-z,noseparate-code -Wl,-z,norelro -Wl,--build-id=none'
 stub glibc-static gcc -Os $small
