@@ -205,13 +205,37 @@ static void note_limits(void)
 		syscall(SYS_prlimit64, 0, i, 0, &had_limits[i]);
 }
 
+static int is_wide(uint32_t resource)
+{
+	return resource == RLIMIT_NOFILE || resource == RLIMIT_FSIZE || resource == RLIMIT_NPROC;
+}
+
+// The setter's shell is a process more, needs descriptors from 10 on, and what it leaves is written into a file, whatever the job may have: these limits are the
+// daemon's where that is more, until narrow.
+static void widen(const struct stage *s, uint32_t resource, struct limit *l)
+{
+	if (s->head->flags & STAGE_ENVSETTER && l->soft < had_limits[resource].soft)
+		l->soft = had_limits[resource].soft;
+	if (s->head->flags & STAGE_ENVSETTER && l->hard < had_limits[resource].hard)
+		l->hard = had_limits[resource].hard;
+	if (resource == RLIMIT_NOFILE)
+		make_room(s, l);
+}
+
+static void narrow(const struct stage *s)
+{
+	for (uint32_t i = 0; i < EXEC_RLIMITS; i++)
+		if (is_wide(i) && syscall(SYS_prlimit64, 0, i, s->exec.rlimit[i], 0))
+			fail(STEP_RLIMIT, errno, i);
+}
+
 // A limit that is as the daemon's is there already. To set another, or to be denied it, the kernel needs no look at the old one.
 static void set_limits(const struct stage *s)
 {
 	for (uint32_t i = 0; i < EXEC_RLIMITS; i++) {
 		struct limit limit = { s->exec.rlimit[i][0], s->exec.rlimit[i][1] };
-		if (i == RLIMIT_NOFILE)
-			make_room(s, &limit);
+		if (is_wide(i))
+			widen(s, i, &limit);
 		int same = limit.soft == had_limits[i].soft && limit.hard == had_limits[i].hard;
 		if (!same && syscall(SYS_prlimit64, 0, i, &limit, 0))
 			fail(STEP_RLIMIT, errno, i);
@@ -332,6 +356,8 @@ _Noreturn static void become(struct stage *s)
 		set_environment(s);
 	if (flags & STAGE_DESCRIPTORS)
 		place_descriptors(s);
+	if (flags & (STAGE_ENVSETTER | STAGE_DESCRIPTORS))
+		narrow(s);
 
 	if (exec->special)
 		set_special(exec);

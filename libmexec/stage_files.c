@@ -6,11 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -179,6 +177,4 @@ void place_descriptors(struct stage *s)
 		if (from >= 0 && dup2(from, (int)d.number) < 0)
 			fail(STEP_DESCRIPTOR, errno, d.number << 3);
 	}
-	if (syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, s->exec.rlimit[RLIMIT_NOFILE], 0))
-		fail(STEP_RLIMIT, errno, RLIMIT_NOFILE);
 }

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"mexec/internal/logtest"
 )
 
@@ -35,6 +37,23 @@ func TestTheEnvironmentThatASetterLeavesIsTheJobs(t *testing.T) {
 		_, status, _ := strings.Cut(out, "Name:")
 		if got := field(t, status, "SigIgn") + " " + field(t, status, "SigBlk") + " " + field(t, status, "Umask"); got != "0000000000010000 0000000000004000 0022" {
 			t.Errorf("the script changed more than the environment: %s", got)
+		}
+	})
+}
+
+// A job that may open few files, write none, or start nothing, is a job: the setter is the node's.
+func TestAJobsLimitsAreNotItsSetters(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *Spawner) {
+		e := sh(t, "ulimit -n; ulimit -f; echo $NEW")
+		e.Rlimit[unix.RLIMIT_NOFILE] = [2]uint64{8, 8}
+		e.Rlimit[unix.RLIMIT_FSIZE] = [2]uint64{0, 0}
+		e.Rlimit[unix.RLIMIT_NPROC] = [2]uint64{0, 0}
+		j := Job{EnvSetter: script(t, "NEW=3; export NEW\n")}
+		if os.Getuid() == 0 {
+			j.SetIDs, j.UID, j.GID = true, 12345, 12345
+		}
+		if got := output(t, s, j, e); got != "8\n0\n3\n" {
+			t.Errorf("output %q", got)
 		}
 	})
 }
