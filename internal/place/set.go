@@ -128,7 +128,7 @@ func (s *set) better(n, than *node) bool {
 // renew replaces some nodes of each set that were of no use, and lets sets shrink, or go, that are not needed.
 func (h *Home) renew(now time.Time) {
 	h.sets = slices.DeleteFunc(h.sets, func(s *set) bool {
-		return now.Sub(s.used) > time.Minute && !s.wish.Any() && !slices.ContainsFunc(h.busy, func(q *queue) bool { return q.set == s })
+		return now.Sub(s.used) > time.Minute && !s.wish.Any() && !h.needs(s)
 	})
 	for _, s := range h.sets {
 		if s.has == nil || now.Sub(s.renewed) < time.Second {
@@ -152,6 +152,16 @@ func (h *Home) renew(now time.Time) {
 		}
 		h.grow(s, few-len(s.members))
 	}
+}
+
+// needs says whether a queue has the set, be it an empty one: the next job will take it from there, and must find the nodes that came meanwhile.
+func (h *Home) needs(s *set) bool {
+	for _, q := range h.queues {
+		if q.set == s {
+			return true
+		}
+	}
+	return false
 }
 
 // know finds out what the nodes of a set are like at their best.

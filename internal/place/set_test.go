@@ -141,3 +141,34 @@ func TestTheLongestGoesFirstAndNoneWaitsForEver(t *testing.T) {
 		t.Errorf("%s: after a minute of waiting only what takes longer than that goes before", got)
 	}
 }
+
+// The bug: a set that nobody had been asked for in a minute was forgotten while a queue had it, and heard of no node any more. One whose wish nobody met was so
+// at once, and jobs that came with it stayed here, whoever joined.
+func TestAWishFindsTheNodesThatComeLater(t *testing.T) {
+	for name, before := range map[string]time.Duration{"n2": 0, "n3": 2 * time.Minute} {
+		h := NewHome(upNode(1, "n1", 2), chance(1))
+		now, wish := t0, nodes(t, "n[2-9]")
+		if before > 0 {
+			h.Update(upNode(2, "n2", 2), now)
+		}
+		for end, id := now.Add(before), mexec.JobID(1); !now.After(end); id++ {
+			if before > 0 { // as the grants of a steady build, which asks for none
+				h.Granted("n2", Offer{Grants: []Grant{Grant(id)}, Lease: Lease}, now)
+			}
+			h.Submit(Job{ID: id, Nodes: wish}, now)
+			h.Take()
+			h.Granted("n1", Offer{Grants: []Grant{Grant(1000 + id)}, Lease: Lease}, now)
+			h.Ended(id, Renewal{}, now)
+			now = now.Add(time.Second)
+			h.Tick(now)
+		}
+		if h.Waiting() != 0 {
+			t.Fatalf("%d wait", h.Waiting())
+		}
+		h.Update(upNode(int(name[1]-'0'), mexec.NodeID(name), 2), now)
+		h.Submit(Job{ID: 1000, Nodes: wish}, now)
+		if w := wants(h.Take()); w[mexec.NodeID(name)] == 0 {
+			t.Errorf("%s came, and is not asked: %v", name, w)
+		}
+	}
+}
