@@ -188,6 +188,7 @@ func (s *Slots) Occupy(home mexec.NodeID, now time.Time) Grant {
 	g := s.grant(s.claim(s.tenant(home), Nobody, ""), 0, now)
 	s.idle.remove(g)
 	g.running = true
+	s.give(now) // another may be next now, whose memory is to be had
 	return g.id
 }
 
