@@ -66,7 +66,7 @@ type claim struct {
 	memory int64 // that it asks for with the next
 	lent   int   // its jobs that wait for jobs of theirs: its want counts them, the slots don't
 	passed bool  // its turn came, but its memory was not to be had; since then:
-	since  int64
+	since  time.Time
 }
 
 // tenant is a home that has claims here.

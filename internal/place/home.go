@@ -97,8 +97,9 @@ type Home struct {
 	nodes map[mexec.NodeID]*node
 	all   []*node // me first
 	views uint64
-	epoch uint64 // counts what could change where jobs may go
-	moves uint64 // counts starts and ends
+	epoch uint64    // counts what could change where jobs may go
+	moves uint64    // counts starts and ends
+	began time.Time // when the first job came
 	lags  lags
 
 	sets []*set // one for each wish

@@ -132,8 +132,12 @@ func (h *Home) enter(j *job, now time.Time) {
 	q.rise(j.at)
 }
 
+// rank says whose turn it is by how long jobs have waited, and not by what the clock has said, which may be set.
 func (h *Home) rank(j *job) {
-	j.rank = j.since.UnixNano() - int64(min(most, h.takes(j)))
+	if h.began.IsZero() {
+		h.began = j.since
+	}
+	j.rank = int64(j.since.Sub(h.began) - min(most, h.takes(j)))
 	if j.first {
 		j.rank -= int64(time.Hour)
 	}

@@ -311,8 +311,8 @@ func (s *Slots) best(now time.Time) *claim {
 	}
 	switch {
 	case !c.passed:
-		c.passed, c.since = true, now.UnixNano()
-	case now.UnixNano()-c.since >= int64(keep):
+		c.passed, c.since = true, now
+	case now.Sub(c.since) >= keep:
 		return nil
 	}
 	return s.first(true, now)
