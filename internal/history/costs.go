@@ -45,6 +45,19 @@ const (
 	mostCommands = 1 << 15
 )
 
+// More than this no command takes: other nodes say what it took there, and what the kernel has killed often enough would else need more than a number holds.
+const (
+	longest = 10_000 * time.Hour
+	largest = 1 << 46 // bytes
+)
+
+// bounded is a run as one could have been.
+func (r Run) bounded() Run {
+	r.CPU, r.Wall = min(max(0, r.CPU), longest), min(max(0, r.Wall), longest)
+	r.Memory, r.Output = min(max(0, r.Memory), largest), min(r.Output, largest)
+	return r
+}
+
 // Costs has what commands took. It is not safe for concurrent use.
 type Costs struct {
 	kinds, commands table
@@ -83,6 +96,7 @@ func (c *Costs) Ran(k Key, name string, r Run, now time.Time) {
 	if k == (Key{}) {
 		return
 	}
+	r = r.bounded()
 	command := c.commands.open(k.Command, now)
 	kind := c.kinds.open(k.Kind, now)
 	kind.name = name
@@ -135,7 +149,7 @@ func (e *estimate) remember(r Run, t trust) {
 	peak := float32(r.Memory)
 	switch {
 	case r.OutOfMemory:
-		e.memory = max(e.memory, peak) * growth
+		e.memory = min(max(e.memory, peak)*growth, largest)
 	case peak <= 0 || r.Failed && peak < e.memory:
 	case peak >= e.memory:
 		if e.memory > 0 {

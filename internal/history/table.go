@@ -9,9 +9,9 @@ import (
 type table struct {
 	most    int
 	entries map[uint64]*entry
-	ring    entry // of all entries: next is the one heard of last
-	changed []*entry
-	gone    []uint64
+	ring    entry    // of all entries: next is the one heard of last
+	changed []*entry // some of them forgotten since
+	gone    []uint64 // that somebody keeps
 }
 
 type entry struct {
@@ -20,6 +20,7 @@ type entry struct {
 	name       string
 	used       int64 // Unix seconds of the last run
 	changed    bool  // since the last Take
+	kept       bool  // by who called Take, or Restore
 	last       where // it ran
 	prev, next *entry
 }
@@ -44,6 +45,9 @@ func (t *table) open(key uint64, now time.Time) *entry {
 	}
 	e.used = now.Unix()
 	if !e.changed {
+		if len(t.changed) >= 2*t.most { // nobody takes them
+			t.changed = slices.DeleteFunc(t.changed, func(e *entry) bool { return t.entries[e.key] != e })
+		}
 		e.changed = true
 		t.changed = append(t.changed, e)
 	}
@@ -55,7 +59,9 @@ func (t *table) add(key uint64) *entry {
 		old := t.ring.prev
 		old.out()
 		delete(t.entries, old.key)
-		t.gone = append(t.gone, old.key)
+		if old.kept {
+			t.gone = append(t.gone, old.key)
+		}
 	}
 	e := &entry{key: key}
 	t.entries[key] = e
@@ -100,6 +106,7 @@ func (c *Costs) Take() (changed []Row, gone []uint64) {
 		for _, e := range t.changed {
 			e.changed = false
 			if t.entries[e.key] == e {
+				e.kept = true
 				changed = append(changed, Row{
 					Key: e.key, Exact: t == &c.commands, Name: e.name, Runs: e.runs, CPU: float64(e.cpu), Wall: float64(e.wall),
 					Memory: float64(e.memory), Spread: float64(e.spread), Output: float64(e.output), Used: e.used,
@@ -128,7 +135,7 @@ func (c *Costs) Restore(rows []Row) {
 			continue
 		}
 		e := t.add(r.Key)
-		e.name, e.used = r.Name, r.Used
+		e.name, e.used, e.kept = r.Name, r.Used, true
 		e.estimate = estimate{
 			runs: r.Runs, cpu: float32(r.CPU), wall: float32(r.Wall), output: float32(r.Output),
 			memory: float32(r.Memory), spread: float32(r.Spread),
