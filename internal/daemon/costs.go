@@ -138,18 +138,25 @@ func (d *Daemon) keep(k Keeper) {
 	t := pulse.Every(time.Second)
 	defer t.Stop()
 	said := false
-	save := func() {
-		d.costs.mu.Lock()
-		changed, gone := d.costs.known.Take()
-		d.costs.mu.Unlock()
+	var changed []history.Row // what is to be saved: it stays so until it is, while the disk is full say
+	var gone []uint64
+	save := func() (saved bool) {
 		if len(changed)+len(gone) == 0 {
-			return
+			d.costs.mu.Lock()
+			changed, gone = d.costs.known.Take()
+			d.costs.mu.Unlock()
+		}
+		if len(changed)+len(gone) == 0 {
+			return false
 		}
 		err := k.Save(changed, gone)
-		if err != nil && !said {
+		if err == nil {
+			changed, gone = nil, nil
+		} else if !said {
 			d.log.Warn(err.Error())
 		}
 		said = err != nil
+		return !said
 	}
 	for {
 		select {
@@ -157,7 +164,8 @@ func (d *Daemon) keep(k Keeper) {
 			save()
 			t.Again()
 		case <-d.ctx.Done():
-			save()
+			for save() { // and what has changed since the first failed
+			}
 			if err := k.Close(); err != nil {
 				d.log.Warn(err.Error())
 			}

@@ -19,6 +19,8 @@ type memory struct {
 	rows   map[uint64]history.Row
 	aside  error // what Load says
 	err    error
+	full   error // what Save says
+	tried  int   // how often it was called
 	closed bool
 }
 
@@ -36,10 +38,13 @@ func (m *memory) Load() (rows []history.Row, aside, err error) {
 func (m *memory) Save(changed []history.Row, gone []uint64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.tried++; m.full != nil {
+		return m.full
+	}
 	for _, r := range changed {
 		m.rows[r.Key] = r
 	}
-	return m.err
+	return nil
 }
 
 func (m *memory) Close() error {
@@ -170,5 +175,28 @@ func TestAKeeperThatFailsIsSaidOnceAndKeepsNoDaemonFromItsWork(t *testing.T) {
 		if n := strings.Count(m.log.String(), "level=WARN"); n != 1 {
 			t.Errorf("%d lines: %s", n, m.log)
 		}
+	}
+}
+
+// What was learned while the disk was full was never written, but where it changed once more.
+func TestWhatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
+	k := &memory{rows: map[uint64]history.Row{}, full: errors.New("no space")}
+	m := openOne(t, nil, func(c *Config) { c.Keeper = k })
+	ran := func(name string, kind uint64) {
+		m.costs.ran(history.KeyOf(1, kind, nil, []byte(name)), name, history.Run{Wall: time.Second}, time.Now())
+	}
+	ran("while it was full", 1)
+	m.until("it is tried", func() bool {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return k.tried > 0
+	})
+	ran("later", 2)
+	k.mu.Lock()
+	k.full = nil
+	k.mu.Unlock()
+	m.Close()
+	if k.kind("while it was full").Runs != 1 || k.kind("later").Runs != 1 {
+		t.Errorf("%+v", k.rows)
 	}
 }
