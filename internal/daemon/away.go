@@ -66,10 +66,7 @@ func (c *caller) away(s place.Start) bool {
 		return !r.anew(s.Node, slow, end)
 	case end != nil:
 		c.line.Status = mexec.Status{Code: int(end.Code), Signal: syscall.Signal(end.Signal), Core: end.Core}
-		c.line.Usage = mexec.Usage{
-			User: time.Duration(end.UserUs) * time.Microsecond, System: time.Duration(end.SystemUs) * time.Microsecond,
-			MaxRSS: int64(end.MaxRssKb),
-		}
+		c.line.Usage = mexec.Usage{User: link.Micros(end.UserUs), System: link.Micros(end.SystemUs), MaxRSS: link.Bytes(end.MaxRssKb)}
 		r.giveBack(end.StdinTaken)
 		r.flushStreams()
 		if r.starved(s.Node, end) {

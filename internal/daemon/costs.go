@@ -10,6 +10,7 @@ import (
 	"mexec"
 	"mexec/internal/gauge"
 	"mexec/internal/history"
+	"mexec/internal/link"
 	"mexec/internal/pulse"
 	"mexec/internal/wire/mexecpb"
 )
@@ -181,8 +182,8 @@ func (r *remote) learn(node mexec.NodeID, end *mexecpb.End) {
 	}
 	u := r.line.Usage
 	r.d.costs.ran(r.key, programName(r.exec.Path), history.Run{
-		Node: node, CPU: u.User + u.System, Wall: time.Duration(end.WallUs) * time.Microsecond,
-		Memory: int64(max(end.PeakKb, end.MaxRssKb)) << 10, Output: r.output,
+		Node: node, CPU: u.User + u.System, Wall: link.Micros(end.WallUs),
+		Memory: link.Bytes(max(end.PeakKb, end.MaxRssKb)) << 10, Output: r.output,
 		Failed: end.Code != 0 || end.Signal != 0, OutOfMemory: end.OutOfMemory,
 	}, r.d.now())
 }

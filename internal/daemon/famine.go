@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mexec"
+	"mexec/internal/link"
 	"mexec/internal/place"
 	"mexec/internal/relay"
 	"mexec/internal/wire/mexecpb"
@@ -41,7 +42,7 @@ func (r *remote) starved(node mexec.NodeID, end *mexecpb.End) bool {
 // renewal is the grant that comes with the news of an end.
 func renewal(end *mexecpb.End) place.Renewal {
 	return place.Renewal{
-		Grant: place.Grant(end.Grant), Memory: int64(end.GrantMemory), Lease: min(time.Duration(end.LeaseMs)*time.Millisecond, place.Lease),
+		Grant: place.Grant(end.Grant), Memory: link.Bytes(end.GrantMemory), Lease: min(time.Duration(end.LeaseMs)*time.Millisecond, place.Lease),
 	}
 }
 
@@ -53,7 +54,7 @@ func starvation(path string, node mexec.NodeID, end *mexecpb.End) string {
 	}
 	at := ""
 	if kb := max(end.PeakKb, end.MaxRssKb); kb > 0 {
-		at = " at " + size(int64(kb)<<10)
+		at = " at " + size(link.Bytes(kb)<<10)
 	}
 	return fmt.Sprintf("%s: %s on %s: out of memory%s", filepath.Base(path), what, node, at)
 }

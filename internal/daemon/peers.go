@@ -234,8 +234,8 @@ func (p *peers) Beat(node mexec.NodeID, offset time.Duration, load *mexecpb.Load
 	p.change(node, func(k *peer) {
 		p.clock(k, offset)
 		if load != nil {
-			k.Slots, k.Busy, k.Load = int(load.Slots), int(load.Busy), float64(load.LoadMilli)/1000
-			k.Memory, k.Free = int64(load.Memory), int64(load.MemoryFree)
+			k.Slots, k.Busy, k.Load = link.Count(load.Slots), link.Count(load.Busy), float64(load.LoadMilli)/1000
+			k.Memory, k.Free = link.Bytes(load.Memory), link.Bytes(load.MemoryFree)
 			k.drains, k.reason = load.Draining, load.Why
 		}
 	})

@@ -2,12 +2,14 @@ package daemon
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
 	"mexec"
 	"mexec/internal/cluster"
 	"mexec/internal/place"
+	"mexec/internal/wire/mexecpb"
 )
 
 // gossiped returns the peers of a daemon that hears of so many others, and what it hears.
@@ -70,5 +72,23 @@ func BenchmarkRefresh(b *testing.B) {
 				p.refresh(members)
 			}
 		})
+	}
+}
+
+// A node that said it had memory beyond all numbers took the room of all others, and a build went on with one command at a time.
+func TestWhateverANodeSaysOfItselfTheOthersHaveTheirRoom(t *testing.T) {
+	p, members := gossiped(2)
+	p.refresh(members)
+	for _, load := range []*mexecpb.Load{
+		{Slots: math.MaxUint32, Busy: 1, Memory: math.MaxUint64, MemoryFree: math.MaxUint64},
+		{Slots: 8, Busy: 1, Memory: 1 << 30, MemoryFree: 1 << 63},
+		{Slots: 8, Busy: math.MaxUint32, Memory: math.MaxUint64, MemoryFree: 0, LoadMilli: math.MaxUint32},
+		{},
+	} {
+		p.Beat("n2", 0, load)
+		n := p.known["n2"]
+		if room := p.d.placer.home.Room(place.Nodes{}, 0, 0, p.d.now()); room < 16 || n.Slots < 0 || n.Busy < 0 || n.Memory < 0 || n.Free < 0 {
+			t.Errorf("%v: room for %d; %+v", load, room, n.Node)
+		}
 	}
 }

@@ -351,7 +351,7 @@ func (p *placer) returned(s *link.Session, ids []place.Grant) {
 
 func (p *placer) startFor(home mexec.NodeID, s *mexecpb.Start) (outcome place.Outcome) {
 	p.with(func(now time.Time) {
-		outcome = p.slots.Start(home, place.Grant(s.Grant), s.Uid, mexec.BuildID(s.Build), int64(s.Memory), now)
+		outcome = p.slots.Start(home, place.Grant(s.Grant), s.Uid, mexec.BuildID(s.Build), link.Bytes(s.Memory), now)
 	})
 	return outcome
 }

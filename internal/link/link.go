@@ -114,7 +114,7 @@ func receive[T any](recv func() (T, error), ears *listener, hear func(T), gone c
 }
 
 func offerOf(g *mexecpb.Grant) place.Offer {
-	return place.Offer{Grants: grants(g.Ids), Memory: int64(g.Memory), Lease: leaseOf(g.LeaseMs)}
+	return place.Offer{Grants: grants(g.Ids), Memory: Bytes(g.Memory), Lease: leaseOf(g.LeaseMs)}
 }
 
 func wantOf(shares []place.Share) *mexecpb.Want {
@@ -129,11 +129,11 @@ func wantOf(shares []place.Share) *mexecpb.Want {
 // sharesOf reads a want. One that says for whom nothing is wanted is one of nobody.
 func sharesOf(w *mexecpb.Want) []place.Share {
 	if len(w.Shares) == 0 && w.Slots > 0 {
-		return []place.Share{{UID: place.Nobody, Slots: int(w.Slots)}}
+		return []place.Share{{UID: place.Nobody, Slots: Count(w.Slots)}}
 	}
 	var shares []place.Share
-	for _, s := range w.Shares {
-		shares = append(shares, place.Share{UID: s.Uid, Build: mexec.BuildID(s.Build), Slots: int(s.Slots), Memory: int64(s.Memory)})
+	for _, s := range w.Shares[:min(len(w.Shares), mostShares)] {
+		shares = append(shares, place.Share{UID: s.Uid, Build: mexec.BuildID(s.Build), Slots: Count(s.Slots), Memory: Bytes(s.Memory)})
 	}
 	return shares
 }
