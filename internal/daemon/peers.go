@@ -115,7 +115,13 @@ func (p *peers) refresh(members []cluster.Member) {
 		}
 	}
 	known := len(p.known)
-	maps.DeleteFunc(p.known, func(_ mexec.NodeID, k *peer) bool { return !k.alive && now.Sub(k.seen) > keepDown })
+	maps.DeleteFunc(p.known, func(_ mexec.NodeID, k *peer) bool {
+		gone := !k.alive && now.Sub(k.seen) > keepDown
+		if gone && k.CPUs != 0 {
+			p.d.costs.cpus(k.Name, 0)
+		}
+		return gone
+	})
 	var news, view []mexec.Node
 	for _, k := range p.known {
 		if row := p.row(k); row != k.told {

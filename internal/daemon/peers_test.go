@@ -111,3 +111,23 @@ func TestANodeWithoutALinkHasAsMuchMemoryLeftAsSlots(t *testing.T) {
 		t.Errorf("%d bytes left by its own word", n.Free)
 	}
 }
+
+// A cluster whose nodes are made anew each time, under new names.
+func TestOfNodesThatNeverComeBackNothingIsLeft(t *testing.T) {
+	p, members := gossiped(1)
+	now := p.d.now()
+	p.d.now = func() time.Time { return now }
+	for i := range 100 {
+		m := &members[0]
+		m.Name, m.Number, m.CPUs, m.Since = mexec.NodeID(fmt.Sprint("new", i)), i+2, 0.5, now
+		p.refresh(members)
+		if s := p.d.costs.speed(m.Name); s != 0.5 {
+			t.Fatalf("%s is of speed %v", m.Name, s)
+		}
+		now = now.Add(keepDown + time.Second)
+	}
+	p.refresh(nil)
+	if len(p.known)+len(p.d.placer.addrs) != 1 || p.d.costs.speed("new1") != 0 {
+		t.Errorf("%d known, %d addresses, the second is of speed %v", len(p.known), len(p.d.placer.addrs), p.d.costs.speed("new1"))
+	}
+}

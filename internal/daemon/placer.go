@@ -386,6 +386,7 @@ func (p *placer) lend(grant place.Grant) (lent bool) {
 
 func (p *placer) view(nodes []mexec.Node) {
 	p.with(func(now time.Time) {
+		clear(p.addrs)
 		for _, n := range nodes {
 			p.addrs[n.Name] = n.Addr
 		}

@@ -63,6 +63,21 @@ func TestWhateverANodeSaysIsKeptAsACost(t *testing.T) {
 	}
 }
 
+// A cluster whose nodes are made anew each time, under new names.
+func TestNodesThatNeverComeBackAreForgotten(t *testing.T) {
+	c := NewCosts("n1")
+	for i := range mostNodes + 1000 {
+		c.runs(key(1, "cc"), 1, Run{Node: "n1", Wall: sec, CPU: sec})
+		for range enough {
+			c.runs(key(1, "cc"), 1, Run{Node: "n2", Wall: 2 * sec, CPU: 2 * sec})
+			c.runs(key(1, "cc"), 1, Run{Node: mexec.NodeID(fmt.Sprint("new", i)), Wall: sec, CPU: sec})
+		}
+	}
+	if n := len(c.speeds.nodes); n > mostNodes || math.Abs(c.Speed("n2")-0.5) > 0.001 {
+		t.Errorf("%d nodes, n2 is of speed %v", n, c.Speed("n2"))
+	}
+}
+
 // sound checks that all that is known will be believed by who reads it.
 func sound(t *testing.T, c *Costs) {
 	t.Helper()

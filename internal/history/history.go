@@ -27,7 +27,7 @@
 //
 // Nodes are compared by the commands that ran on several (speed.go): times are kept as this node would take them.
 //
-// Promises: the number of kinds and of commands is bounded, and those are forgotten that were not heard of for longest; a look-up
+// Promises: the number of kinds, of commands and of nodes is bounded, and those are forgotten that were not heard of for longest; a look-up
 // allocates nothing and takes less than a microsecond.
 //
 // Pure: times are arguments. A Learner, and a Costs, belongs to one goroutine at a time.

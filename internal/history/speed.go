@@ -16,6 +16,7 @@ import (
 type speeds struct {
 	self  mexec.NodeID
 	nodes map[mexec.NodeID]*speed
+	heard int                      // how often anything was learned
 	part  map[mexec.NodeID]float64 // of a CPU, that a command can have, where that is less than a whole one
 }
 
@@ -24,6 +25,7 @@ type speed struct {
 	ratios [window]float32 // the last ones, a ring
 	count  int
 	log    float64 // their median
+	heard  int     // of speeds, when the last one came
 }
 
 // where says on which node a command ran last, and how long.
@@ -38,6 +40,8 @@ const (
 	enough = 5                     // ratios, to say anything
 	worth  = 20 * time.Millisecond // less is noise
 	unlike = 8                     // two runs so different were not of the same work
+
+	mostNodes = 1 << 14 // are remembered: in some clusters each is a new one
 )
 
 func newSpeeds(self mexec.NodeID) speeds {
@@ -111,13 +115,29 @@ func (s *speeds) add(node mexec.NodeID, ratio float64) {
 	}
 	n := s.nodes[node]
 	if n == nil {
+		if len(s.nodes) >= mostNodes {
+			s.forget()
+		}
 		n = &speed{}
 		s.nodes[node] = n
 	}
+	s.heard++
+	n.heard = s.heard
 	n.ratios[n.count%window] = float32(ratio)
 	n.count++
 	all := n.ratios
 	some := all[:min(n.count, window)]
 	slices.Sort(some)
 	n.log = float64(some[len(some)/2])
+}
+
+// forget makes room: for the node that was not heard of for longest.
+func (s *speeds) forget() {
+	var oldest mexec.NodeID
+	for node, n := range s.nodes {
+		if oldest == "" || n.heard < s.nodes[oldest].heard {
+			oldest = node
+		}
+	}
+	delete(s.nodes, oldest)
 }
