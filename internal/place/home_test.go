@@ -405,3 +405,22 @@ func TestAJobThatFindsTooLittleMemoryAsksForAGrantThatComesWithIt(t *testing.T) 
 		}
 	}
 }
+
+// After a daemon was stopped for half a minute a build had two shares, of which a worker heard the last one only.
+func TestABuildHasOneShareHoweverLateATickComes(t *testing.T) {
+	h := three()
+	h.Submit(Job{ID: 1, Build: "b", Nodes: nodes(t, "2")}, t0)
+	h.Tick(t0)
+	late := t0.Add(30 * time.Second)
+	h.Granted("n2", Offer{Grants: []Grant{1}, Lease: Lease}, late)
+	h.Ended(1, Renewal{}, late)
+	h.Tick(late)
+	h.Take()
+	h.Submit(Job{ID: 2, Build: "b", Nodes: nodes(t, "2")}, late)
+	h.Submit(Job{ID: 3, Build: "b", Nodes: nodes(t, "2-3")}, late)
+	for _, w := range h.Take().Wants {
+		if len(w.Shares) != 1 {
+			t.Errorf("%s is told of %+v", w.Node, w.Shares)
+		}
+	}
+}

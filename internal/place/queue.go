@@ -293,6 +293,8 @@ func (h *Home) forget(now time.Time) {
 	for k, q := range h.queues {
 		if len(q.jobs) == 0 && now.Sub(q.moved) > forget {
 			delete(h.queues, k)
+		} else {
+			q.left = now // a share that a queue has must not be made twice, however late this tick comes
 		}
 	}
 	for k, s := range h.shares {
