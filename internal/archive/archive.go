@@ -1,7 +1,7 @@
 // Package archive keeps what package history knows of costs in one SQLite file, for the next run of the daemon.
 //
-// The file is history.db in the daemon's state directory, its owner's alone, with a write-ahead log that is not synced at each commit: what a crash takes is the last second or
-// so. What is known lives in memory; the file is only ever read by Load. It holds no more rows than package history knows, a few MB. The table is for people, too:
+// The file is history.db in the daemon's state directory, its owner's alone, with a write-ahead log that is not synced at each commit: what a crash takes is what was not
+// written yet, half a minute of a build at most. What is known lives in memory; the file is only ever read by Load. It holds no more rows than package history knows, a few MB. The table is for people, too:
 //
 //	sqlite3 history.db 'SELECT name, runs, wall, memory / 1048576 FROM cost WHERE NOT exact ORDER BY wall DESC LIMIT 20'
 //

@@ -31,6 +31,7 @@ type costs struct {
 
 	mu      sync.Mutex // guards the rest
 	known   *history.Costs
+	runs    int               // that it was learned from
 	waiting map[uint64]*crowd // by kind
 }
 
@@ -103,11 +104,19 @@ func (c *costs) of(k history.Key) mexec.Cost {
 func (c *costs) ran(k history.Key, name string, r history.Run, now time.Time) {
 	c.mu.Lock()
 	c.known.Ran(k, name, r, now)
+	c.runs++
 	news := c.newsLocked(k.Kind)
 	c.mu.Unlock()
 	if news != nil {
 		c.placer.learned(news)
 	}
+}
+
+// learned is how many commands were learned from.
+func (c *costs) learned() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.runs
 }
 
 func (c *costs) cpus(node mexec.NodeID, cpus float64) {
@@ -122,7 +131,26 @@ func (c *costs) speed(node mexec.NodeID) float64 {
 	return c.known.Speed(node)
 }
 
-// keep reads what is kept, and from then on writes what changes, once a second. It goes on beside the daemon: neither its start nor any command waits for a file.
+// unsaved is how long at most what was learned is not written.
+const unsaved = 30 * time.Second
+
+// lull says when to write: when nothing was learned for a second. While a build goes on that would be all that it runs, and its kinds again and again, some hundred rows a
+// second, each on a page of the file of its own; so half a minute of it is written at once, which takes a third of the time.
+type lull struct {
+	runs  int
+	saved time.Time
+}
+
+func (l *lull) due(runs int, now time.Time) bool {
+	quiet := runs == l.runs
+	if l.runs = runs; !quiet && now.Sub(l.saved) < unsaved {
+		return false
+	}
+	l.saved = now
+	return true
+}
+
+// keep reads what is kept, and from then on writes what changes. It goes on beside the daemon: neither its start nor any command waits for a file.
 // Where a file can't be read or written that is said once, and all goes on without.
 func (d *Daemon) keep(k Keeper) {
 	rows, aside, err := k.Load()
@@ -138,7 +166,7 @@ func (d *Daemon) keep(k Keeper) {
 	d.costs.mu.Unlock()
 	t := pulse.Every(time.Second)
 	defer t.Stop()
-	said := false
+	said, pause := false, lull{saved: d.now()}
 	var changed []history.Row // what is to be saved: it stays so until it is, while the disk is full say
 	var gone []uint64
 	save := func() (saved bool) {
@@ -162,7 +190,9 @@ func (d *Daemon) keep(k Keeper) {
 	for {
 		select {
 		case <-t.C:
-			save()
+			if pause.due(d.costs.learned(), d.now()) {
+				save()
+			}
 			t.Again()
 		case <-d.ctx.Done():
 			for save() { // and what has changed since the first failed

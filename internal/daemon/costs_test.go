@@ -200,3 +200,26 @@ func TestWhatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
 		t.Errorf("%+v", k.rows)
 	}
 }
+
+func TestWhatWasLearnedIsWrittenInALullOrAfterHalfAMinute(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	l, runs, written := lull{saved: now}, 0, ""
+	for _, ran := range []int{0, 3, 0, 0, 5, 5, 5, 0} {
+		now = now.Add(time.Second)
+		runs += ran
+		written += map[bool]string{true: "w", false: "-"}[l.due(runs, now)]
+	}
+	if written != "w-ww---w" {
+		t.Error(written)
+	}
+	many := 0
+	for range 120 {
+		now = now.Add(time.Second)
+		if runs++; l.due(runs, now) {
+			many++
+		}
+	}
+	if many != 4 {
+		t.Errorf("written %d times in two minutes of a build", many)
+	}
+}
