@@ -2,9 +2,11 @@ package archive
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,6 +102,60 @@ func TestAFileThatCannotBeReadIsSetAside(t *testing.T) {
 				t.Errorf("%v, %d rows", aside, len(rows))
 			}
 		})
+	}
+}
+
+// A crash, a disk or a person may leave anything of a file and of its log: cut short, with a hole, with other bytes. Whatever it is, a daemon starts, and can save.
+func TestWhateverIsLeftOfAFileTheNextDaemonSaves(t *testing.T) {
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 1))
+	for round := range 60 {
+		dir := t.TempDir()
+		f, _, _ := load(t, dir)
+		var rows []history.Row
+		for range 1 + r.IntN(400) {
+			rows = append(rows, history.Row{Key: 1 + r.Uint64N(1000), Exact: r.IntN(2) == 0, Name: "some program", Runs: 1, Wall: 1})
+			if r.IntN(50) == 0 {
+				save(t, f, rows)
+			}
+		}
+		save(t, f, rows)
+		left := t.TempDir() // as after a crash: with its log
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			b, err := os.ReadFile(filepath.Join(dir, name+suffix))
+			if err != nil || r.IntN(8) == 0 {
+				continue
+			}
+			switch r.IntN(5) {
+			case 0:
+				b = b[:r.IntN(len(b)+1)]
+			case 1:
+				for range 1 + r.IntN(20) {
+					if len(b) > 0 {
+						b[r.IntN(len(b))] ^= 1 << r.IntN(8)
+					}
+				}
+			case 2:
+				at := r.IntN(len(b) + 1)
+				clear(b[at:min(len(b), at+r.IntN(5000))])
+			case 3:
+				b = append(b, b[:r.IntN(len(b)+1)]...)
+			}
+			write(t, filepath.Join(left, name+suffix), b)
+		}
+		f.Close()
+		f = New(left)
+		if _, _, err := f.Load(); err != nil {
+			t.Fatalf("seed %d, round %d: %v", seed, round, err)
+		}
+		if err := f.Save([]history.Row{{Key: 77, Runs: 5}}, []uint64{78}); err != nil {
+			t.Fatalf("seed %d, round %d: %v", seed, round, err)
+		}
+		f.Close()
+		_, rows, _ = load(t, left)
+		if !slices.ContainsFunc(rows, func(r history.Row) bool { return r.Key == 77 && r.Runs == 5 }) {
+			t.Fatalf("seed %d, round %d: what was saved is not there", seed, round)
+		}
 	}
 }
 
