@@ -55,6 +55,10 @@ const modest = 256 << 20
 // keep is for how long smaller jobs may pass one that finds too little memory. Then what becomes free is kept for it.
 const keep = 2 * time.Second
 
+// hope is for how long they may pass one that even all that jobs have here would be too little for, since others have the rest: it comes free when those want it to, and
+// not by slots that are left idle. Then it is for the one that needs it to run alone.
+const hope = 30 * time.Second
+
 // NewSlots returns the slots of a node that has total of them. Memory is not counted before Limit says how much there is.
 func NewSlots(total int) *Slots {
 	return &Slots{total: total, grants: map[Grant]*grant{}, tenants: map[mexec.NodeID]*tenant{}, weights: map[uint32]float64{}}
@@ -88,7 +92,7 @@ func (s *Slots) Limit(slots int, memory int64, now time.Time) {
 }
 
 // Squeeze says how much of its memory there is for jobs now, where others have some of it. What a job is taken to need stays as it was. lone says whether one that needs
-// more may start nevertheless where no other runs: some node must have it in the end.
+// more may start nevertheless where no other runs, and has not to wait for that: some node must have it in the end.
 func (s *Slots) Squeeze(present int64, lone bool, now time.Time) {
 	s.present, s.lone = min(max(0, present), s.budget), lone
 	s.give(now)
@@ -306,13 +310,21 @@ func (s *Slots) best(now time.Time) *claim {
 	if c == nil { // guests may have no more
 		return nil
 	}
-	if s.fits(s.need(c.memory)) {
+	need, patience := s.need(c.memory), keep
+	if s.fits(need) {
 		return c
+	}
+	late := need > s.present && !s.lone
+	if late {
+		patience = hope
 	}
 	switch {
 	case !c.passed:
 		c.passed, c.since = true, now
-	case now.Sub(c.since) >= keep:
+	case now.Sub(c.since) < patience:
+	case s.counted == 0 && late:
+		return c
+	default:
 		return nil
 	}
 	return s.first(true, now)
