@@ -10,6 +10,8 @@
 package link
 
 import (
+	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 
 	"mexec"
 	"mexec/internal/place"
+	"mexec/internal/pulse"
 	"mexec/internal/wire/mexecpb"
 )
 
@@ -78,6 +81,8 @@ func (b *box[T]) take() (note T, ok bool) {
 	return note, ok
 }
 
+var errSilent = errors.New("nothing heard for the keep-alive time")
+
 // listener watches that the other side is heard. It counts beats of silence by a ticker and not by the clock: when this process
 // itself was stopped for a while, its ticker has not gone on either, and no healthy link is cut.
 type listener struct {
@@ -98,6 +103,25 @@ func (l *listener) tick() bool {
 	defer l.mu.Unlock()
 	l.silence++
 	return l.silence >= beatsPerLife
+}
+
+// mind calls hangUp when the silence has lasted a whole life, unless ctx ends before. Who sends the beats can't see to that: where the network takes
+// nothing, a send has no end.
+func (l *listener) mind(ctx context.Context, keepAlive time.Duration, hangUp func()) {
+	beats := pulse.Every(keepAlive / beatsPerLife)
+	defer beats.Stop()
+	for {
+		select {
+		case <-beats.C:
+			beats.Again()
+		case <-ctx.Done():
+			return
+		}
+		if l.tick() {
+			hangUp()
+			return
+		}
+	}
 }
 
 // receive takes notes in until the stream fails, and says why it did. Its caller runs it as a goroutine that ends with the stream.

@@ -80,6 +80,7 @@ type Link struct {
 	up, down chan struct{} // closed when it stands, and when it has ended
 
 	mu    sync.Mutex
+	tcp   net.Conn      // nil: not dialled yet
 	life  time.Duration // the worker's keep-alive time
 	cause error
 	used  time.Time
@@ -155,6 +156,10 @@ func (l *Link) Cause(err error) error {
 }
 
 func (p *Pool) dialLocked(node mexec.NodeID, addr string) {
+	l := &Link{
+		node: node, out: newBox[homeNotes](), used: p.cfg.Now(), life: p.cfg.KeepAlive,
+		up: make(chan struct{}), down: make(chan struct{}),
+	}
 	conn, err := grpc.NewClient("passthrough:///"+addr,
 		grpc.WithTransportCredentials(p.cfg.Creds(node)),
 		grpc.WithInitialWindowSize(streamWindow),
@@ -164,18 +169,9 @@ func (p *Pool) dialLocked(node mexec.NodeID, addr string) {
 		grpc.WithNoProxy(),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithIdleTimeout(0),
-		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
-			c, err := (&net.Dialer{Timeout: dialTime}).DialContext(ctx, "tcp", addr)
-			if tcp, ok := c.(*net.TCPConn); ok {
-				tcp.SetLinger(0) // what is unsent when we close it must not be sent: see Successor
-			}
-			return c, err
-		}),
+		grpc.WithContextDialer(l.dial),
 	)
-	l := &Link{
-		node: node, conn: conn, out: newBox[homeNotes](), used: p.cfg.Now(), life: p.cfg.KeepAlive,
-		up: make(chan struct{}), down: make(chan struct{}),
-	}
+	l.conn = conn
 	p.links[node] = l
 	p.wg.Go(func() {
 		if err == nil {
@@ -188,6 +184,7 @@ func (p *Pool) dialLocked(node mexec.NodeID, addr string) {
 		p.mu.Lock()
 		delete(p.links, node)
 		p.mu.Unlock()
+		l.hangUp()
 		if conn != nil {
 			conn.Close()
 		}
@@ -198,12 +195,32 @@ func (p *Pool) dialLocked(node mexec.NodeID, addr string) {
 	})
 }
 
+func (l *Link) dial(ctx context.Context, addr string) (net.Conn, error) {
+	c, err := (&net.Dialer{Timeout: dialTime}).DialContext(ctx, "tcp", addr)
+	if tcp, ok := c.(*net.TCPConn); ok {
+		tcp.SetLinger(0) // what is unsent when we close it must not be sent: see Successor
+		l.mu.Lock()
+		l.tcp = tcp
+		l.mu.Unlock()
+	}
+	return c, err
+}
+
+// hangUp closes the connection. gRPC would say goodbye first, and give a network that takes nothing 5 s for that, in which the jobs seem to live.
+func (l *Link) hangUp() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.tcp != nil {
+		l.tcp.Close()
+	}
+}
+
 // serve keeps one link until it ends, and says why it did.
 func (p *Pool) serve(l *Link) error {
-	ctx, cancel := context.WithCancel(p.ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(p.ctx)
+	defer cancel(nil)
 	// The deadline ends with the first note that is heard.
-	giveUp := time.AfterFunc(2*dialTime, cancel)
+	giveUp := time.AfterFunc(2*dialTime, func() { cancel(nil) })
 	stream, err := l.run.Link(ctx)
 	if err != nil {
 		return p.dialCause(ctx, err)
@@ -230,20 +247,25 @@ func (p *Pool) serve(l *Link) error {
 	p.wg.Go(func() {
 		receive(stream.Recv, &ears, func(note *mexecpb.FromWorker) { p.hear(l, clk, note) }, gone)
 	})
+	p.wg.Go(func() { ears.mind(ctx, p.cfg.KeepAlive, func() { cancel(errSilent) }) })
+	ended := func(err error) error {
+		switch {
+		case context.Cause(ctx) == errSilent:
+			return errSilent
+		case ctx.Err() != nil:
+			return errors.New("this node is stopping")
+		}
+		return plain(err)
+	}
 	beats := pulse.Every(p.cfg.KeepAlive / beatsPerLife)
 	defer beats.Stop()
 	for {
 		note := &mexecpb.FromHome{}
 		select {
-		case err := <-gone:
-			return plain(err)
-		case <-ctx.Done():
-			return errors.New("this node is stopping")
+		case err := <-gone: // also when ctx has ended
+			return ended(err)
 		case <-beats.C:
 			beats.Again()
-			if ears.tick() {
-				return errSilent
-			}
 			if l.idle(p.cfg.Now()) {
 				return nil
 			}
@@ -259,7 +281,7 @@ func (p *Pool) serve(l *Link) error {
 			}
 		}
 		if err := stream.Send(note); err != nil {
-			return plain(<-gone)
+			return ended(<-gone)
 		}
 	}
 }

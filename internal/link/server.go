@@ -77,6 +77,10 @@ type Server struct {
 	cfg  ServerConfig
 	grpc *grpc.Server
 
+	ctx  context.Context
+	end  context.CancelFunc
+	ears sync.WaitGroup
+
 	mu       sync.Mutex
 	sessions map[mexec.NodeID]*Session
 }
@@ -87,8 +91,9 @@ const streamWorkers = 16
 // NewServer returns a server that does nothing until Serve.
 func NewServer(cfg ServerConfig) *Server {
 	s := &Server{cfg: cfg, sessions: map[mexec.NodeID]*Session{}}
+	s.ctx, s.end = context.WithCancel(context.Background())
 	s.grpc = grpc.NewServer(
-		grpc.Creds(cfg.Creds),
+		grpc.Creds(lines{cfg.Creds}),
 		grpc.InitialWindowSize(streamWindow),
 		grpc.InitialConnWindowSize(connWindow),
 		grpc.MaxRecvMsgSize(maxMessage),
@@ -103,30 +108,49 @@ func NewServer(cfg ServerConfig) *Server {
 func (s *Server) Serve(ln net.Listener) error { return s.grpc.Serve(ln) }
 
 // Close ends every link and waits until all their jobs are gone.
-func (s *Server) Close() { s.grpc.Stop() }
-
-// home names the node at the other end of a call.
-func home(ctx context.Context) (mexec.NodeID, error) {
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		return "", status.Error(codes.Unauthenticated, "no peer")
-	}
-	info, ok := p.AuthInfo.(credentials.TLSInfo)
-	if !ok {
-		return "", status.Error(codes.Unauthenticated, "no certificate")
-	}
-	id, err := ident.PeerID(info.State)
-	if err != nil {
-		return "", status.Error(codes.Unauthenticated, err.Error())
-	}
-	return id, nil
+func (s *Server) Close() {
+	s.grpc.Stop()
+	s.end()
+	s.ears.Wait()
 }
 
-var errSilent = errors.New("nothing heard for the keep-alive time")
+// line is a connection that has come in. gRPC names who is at its other end and has no word to end it.
+type line struct {
+	credentials.TLSInfo
+	conn net.Conn
+}
+
+// lines are credentials that keep the connection with what they have found out.
+type lines struct{ Credentials }
+
+func (l lines) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := l.Credentials.ServerHandshake(raw)
+	if tls, ok := info.(credentials.TLSInfo); ok {
+		info = line{tls, raw}
+	}
+	return conn, info, err
+}
+
+// home names the node at the other end of a call.
+func home(ctx context.Context) (mexec.NodeID, line, error) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return "", line{}, status.Error(codes.Unauthenticated, "no peer")
+	}
+	from, ok := p.AuthInfo.(line)
+	if !ok {
+		return "", line{}, status.Error(codes.Unauthenticated, "no certificate")
+	}
+	id, err := ident.PeerID(from.State)
+	if err != nil {
+		return "", line{}, status.Error(codes.Unauthenticated, err.Error())
+	}
+	return id, from, nil
+}
 
 // Link serves the notes of one home.
 func (s *Server) Link(stream mexecpb.Node_LinkServer) error {
-	id, err := home(stream.Context())
+	id, from, err := home(stream.Context())
 	if err != nil {
 		return err
 	}
@@ -172,6 +196,15 @@ func (s *Server) Link(stream mexecpb.Node_LinkServer) error {
 	}
 	gone := make(chan error, 1) // its sender ends when this handler has: Recv fails then
 	go receive(stream.Recv, &ears, func(note *mexecpb.FromHome) { s.hear(ses, clk, note) }, gone)
+	// It goes on when this link has ended: whatever waits for room on the connection then is a job's, and would hold its slot for as long as TCP has hope.
+	s.ears.Go(func() {
+		ears.mind(s.ctx, s.cfg.KeepAlive, func() {
+			if ctx.Err() == nil {
+				s.cfg.Log.Warn(fmt.Sprintf("link %s: lost: %v", id, errSilent))
+			}
+			from.conn.Close()
+		})
+	})
 	beats := pulse.Every(s.cfg.KeepAlive / beatsPerLife)
 	defer beats.Stop()
 	for {
@@ -186,10 +219,6 @@ func (s *Server) Link(stream mexecpb.Node_LinkServer) error {
 			return status.Error(codes.Aborted, "a newer link of the same node")
 		case <-beats.C:
 			beats.Again()
-			if ears.tick() {
-				s.cfg.Log.Warn(fmt.Sprintf("link %s: lost: %v", id, errSilent))
-				return status.Error(codes.Unavailable, errSilent.Error())
-			}
 			note.Beat, note.Load = clk.beat(), s.cfg.Worker.Load()
 		case <-ses.out.kick:
 			out, ok := ses.out.take()
@@ -219,7 +248,7 @@ func (s *Server) hear(ses *Session, clk *clock, note *mexecpb.FromHome) {
 
 // Run serves one job.
 func (s *Server) Run(stream mexecpb.Node_RunServer) error {
-	id, err := home(stream.Context())
+	id, _, err := home(stream.Context())
 	if err != nil {
 		return err
 	}
