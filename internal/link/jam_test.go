@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -118,4 +119,29 @@ func TestNotesThatFindNoRoomDontKeepALinkUp(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	inTime(t, w.home, "down worker: "+errSilent.Error(), begin)
+}
+
+// gRPC makes a new connection as soon as something is to be sent. The worker would run a job there that home takes for lost a moment later.
+func TestNothingIsSentForALinkWhoseConnectionIsLost(t *testing.T) {
+	w, v := jammable(t, func(stream mexecpb.Node_RunServer) { stream.Recv() })
+	w.pool.mu.Lock() // home has not heard of it yet
+	l := w.pool.links["worker"]
+	v.mu.Lock()
+	for _, c := range v.conn {
+		c.Close()
+	}
+	v.mu.Unlock()
+	until(t, w.worker, "departed home")
+	stream, err := l.run.Run(t.Context())
+	if err == nil {
+		err = stream.Send(&mexecpb.Up{Start: &mexecpb.Start{Job: 1}})
+		_, rerr := stream.Recv()
+		err = errors.Join(err, rerr)
+	}
+	w.pool.mu.Unlock()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.conn) > 2 {
+		t.Errorf("connected again; the job: %v", err)
+	}
 }

@@ -195,7 +195,14 @@ func (p *Pool) dialLocked(node mexec.NodeID, addr string) {
 	})
 }
 
+// dial makes the connection, once. Where it is lost gRPC asks for another as soon as something is to be sent, which would go to a worker that has no link of ours.
 func (l *Link) dial(ctx context.Context, addr string) (net.Conn, error) {
+	l.mu.Lock()
+	again := l.tcp != nil
+	l.mu.Unlock()
+	if again {
+		return nil, ErrNoLink
+	}
 	c, err := (&net.Dialer{Timeout: dialTime}).DialContext(ctx, "tcp", addr)
 	if tcp, ok := c.(*net.TCPConn); ok {
 		tcp.SetLinger(0) // what is unsent when we close it must not be sent: see Successor
