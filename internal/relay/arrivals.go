@@ -44,7 +44,8 @@ func NewArrivals() (*Arrivals, error) {
 // Close gives the set back, when its pipes have been closed.
 func (a *Arrivals) Close() error { return unix.Close(a.epoll) }
 
-// Add enters a pipe that NewDrain has made. count is the highest number that its home was given; all pipes of one home share it.
+// Add enters a pipe that NewDrain has made. count is the highest number that its home was given; all pipes of one home share it. os.ErrClosed says that the pipe was
+// closed meanwhile, here and by Read.
 func (a *Arrivals) Add(f *os.File, count *uint64) (*Arrival, error) {
 	conn, err := f.SyscallConn()
 	if err != nil {
@@ -61,7 +62,7 @@ func (a *Arrivals) Add(f *os.File, count *uint64) (*Arrival, error) {
 		err = unix.EpollCtl(a.epoll, unix.EPOLL_CTL_ADD, int(fd), &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: r.id})
 	})
 	if cerr != nil {
-		return nil, cerr
+		return nil, os.ErrClosed
 	}
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_ctl", err)
@@ -86,8 +87,8 @@ func (r *Arrival) Read(b []byte) (n int, order uint64, err error) {
 		return err != unix.EAGAIN
 	})
 	switch {
-	case cerr != nil:
-		return 0, 0, cerr
+	case cerr != nil: // a RawConn has another word for it, which nobody can compare with
+		return 0, 0, os.ErrClosed
 	case err != nil:
 		return 0, 0, os.NewSyscallError("read", err)
 	}

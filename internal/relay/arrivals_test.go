@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"errors"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -121,5 +122,27 @@ func TestAllOutputIsReadAndItsEndHasNoNumber(t *testing.T) {
 	in[0].Remove()
 	if len(all.of) != 1 {
 		t.Errorf("%d pipes", len(all.of))
+	}
+}
+
+// The bug: each command whose reader went away, as in `mexec yes | head`, left a warning in its node's log.
+func TestAPipeThatWasClosedSaysSo(t *testing.T) {
+	all, in, out := outputs(t, 2)
+	over := make(chan error)
+	go func() {
+		for b := make([]byte, 10); ; {
+			if _, _, err := in[0].Read(b); err != nil {
+				over <- err
+				return
+			}
+		}
+	}()
+	out[0].WriteString("x")
+	in[0].file.Close()
+	if err := <-over; !errors.Is(err, os.ErrClosed) {
+		t.Error(err)
+	}
+	if _, err := all.Add(in[0].file, in[0].count); !errors.Is(err, os.ErrClosed) {
+		t.Error(err)
 	}
 }
