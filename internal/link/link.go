@@ -47,6 +47,18 @@ const (
 // beatsPerLife is how many beats fit into a keep-alive time: losing one or two to a busy machine ends nothing.
 const beatsPerLife = 5
 
+// shortest is the least keep-alive time that another node's beats are sent for.
+const shortest = 100 * time.Millisecond
+
+// pace is how often this side sends a beat to one that waits for so many milliseconds, by its hello. Nodes may differ in that: whoever waits for a shorter time must hear as
+// many in it.
+func pace(keepAlive time.Duration, theirs uint32) time.Duration {
+	if theirs > 0 {
+		keepAlive = min(keepAlive, max(shortest, time.Duration(theirs)*time.Millisecond))
+	}
+	return keepAlive / beatsPerLife
+}
+
 // Credentials of one side of a link.
 type Credentials = credentials.TransportCredentials
 

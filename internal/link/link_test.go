@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -312,16 +313,20 @@ func TestSilenceEndsALinkOnBothSidesAndEveryJobOnIt(t *testing.T) {
 }
 
 func TestAQuietNetworkKeepsALinkUp(t *testing.T) {
-	w := connect(t, 300*time.Millisecond, 0)
-	w.pool.Want("worker", w.addr, []place.Share{{UID: 1, Build: "b", Slots: 1, Memory: 3}})
-	for range 10 { // more beats than fit into two lives
-		until(t, w.home, "beat")
-		w.home.mu.Lock()
-		w.home.lines = nil
-		w.home.mu.Unlock()
-	}
-	if w.worker.has("departed") {
-		t.Error(w.worker.lines)
+	const short, long = 300 * time.Millisecond, 3 * time.Second
+	for _, life := range []struct{ worker, home time.Duration }{{short, short}, {short, long}, {long, short}} {
+		w := connect(t, life.worker, 0)
+		w.pool.cfg.KeepAlive = life.home
+		w.pool.Want("worker", w.addr, []place.Share{{UID: 1, Build: "b", Slots: 1, Memory: 3}})
+		for range 10 { // more beats than fit into two lives
+			until(t, w.home, "beat")
+			w.home.mu.Lock()
+			w.home.lines = slices.DeleteFunc(w.home.lines, func(l string) bool { return strings.HasPrefix(l, "beat") })
+			w.home.mu.Unlock()
+		}
+		if w.worker.has("departed") || w.home.has("down") {
+			t.Error(life, w.worker.lines, w.home.lines)
+		}
 	}
 }
 

@@ -264,7 +264,7 @@ func (p *Pool) serve(l *Link) error {
 		}
 		return plain(err)
 	}
-	beats := pulse.Every(p.cfg.KeepAlive / beatsPerLife)
+	beats := pulse.Every(pace(p.cfg.KeepAlive, first.Hello.KeepaliveMs))
 	defer beats.Stop()
 	for {
 		note := &mexecpb.FromHome{}

@@ -205,7 +205,7 @@ func (s *Server) Link(stream mexecpb.Node_LinkServer) error {
 			from.conn.Close()
 		})
 	})
-	beats := pulse.Every(s.cfg.KeepAlive / beatsPerLife)
+	beats := pulse.Every(pace(s.cfg.KeepAlive, first.Hello.KeepaliveMs))
 	defer beats.Stop()
 	for {
 		note := &mexecpb.FromWorker{}
