@@ -75,7 +75,8 @@ func parseTerm(s string) (term, error) {
 	if s == "" {
 		return nil, errors.New("nothing before or behind a +")
 	}
-	if c := s[0]; c >= '0' && c <= '9' {
+	digit := s[0] >= '0' && s[0] <= '9'
+	if digit && !strings.ContainsFunc(s, isLetter) { // a name has one, and may begin with a digit
 		lo, hi, _, err := parseRange(s)
 		if err != nil {
 			return nil, err
@@ -85,7 +86,7 @@ func parseTerm(s string) (term, error) {
 	if kind, what, ok := strings.Cut(s, ":"); ok {
 		return parseTrait(s, kind, what)
 	}
-	if c := s[0] | 0x20; (c < 'a' || c > 'z') && c < 0x80 {
+	if c := rune(s[0]); !isLetter(c) && !digit && c < 0x80 {
 		return nil, fmt.Errorf("%q is no %s", s, known)
 	}
 	open := strings.IndexByte(s, '[')
@@ -109,6 +110,8 @@ func parseTerm(s string) (term, error) {
 	}
 	return spans, nil
 }
+
+func isLetter(c rune) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 
 // known is what an item can be.
 const known = "number, range, name, name[range], label:NAME or arch:NAME"

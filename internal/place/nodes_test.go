@@ -24,6 +24,8 @@ func TestNodesWish(t *testing.T) {
 		{"node[8-11],n2", []string{"1:node8", "1:node11", "1:n2"}, []string{"8:x", "1:node7", "1:node08", "2:n", "1:node"}},
 		{"r[01-12]-a 4", []string{"9:r01-a", "9:r12-a", "4:q"}, []string{"9:r1-a", "9:r13-a", "9:r01-b"}},
 		{"h[1,3-4]", []string{"7:h1", "7:h4"}, []string{"7:h2"}},
+		{"3com,1-b", []string{"1:3com", "2:1-b"}, []string{"3:a", "1:com", "1:b"}}, // what a node may be called
+		{"4u[1-3]", []string{"9:4u1"}, []string{"4:a", "9:4u4"}},
 		{" , 2 ,", []string{"2:x"}, []string{"1:x"}},
 		{"label:gpu", []string{"1:a:gpu", "1:a:ssd,gpu", "1:a:gpu,ssd"}, []string{"1:a", "1:gpu", "1:a:gpu2", "1:a:gp", "1:a:GPU"}},
 		{"label:gpu,3", []string{"1:a:gpu", "3:a"}, []string{"1:a:ssd"}},
@@ -66,7 +68,8 @@ func TestABadWishIsOneLineThatSaysWhatWouldDo(t *testing.T) {
 		"node]1[":     "",
 		"n[1][2]":     "",
 		"99999999999": "",
-		"1x":          "",
+		"10.0.0.1":    `"10.0.0.1" is no number or range of numbers`,
+		"1;2":         "",
 		"n[2-1]":      "",
 		"gpu:label":   `"gpu:label" ` + item,
 		"label:":      `label "": empty`,
