@@ -58,9 +58,14 @@ static void take_environment(struct stage *s, int result, int status)
 
 void set_environment(struct stage *s)
 {
-	// A name without a slash is the shell's to find, in PATH.
-	if (strchr(s->envsetter, '/') && access(s->envsetter, R_OK))
-		fail(STEP_ENVSETTER, errno, 0);
+	// A name without a slash is the shell's to find, in PATH. To some shells a directory is an empty script.
+	if (strchr(s->envsetter, '/')) {
+		struct stat st;
+		if (access(s->envsetter, R_OK) || stat(s->envsetter, &st))
+			fail(STEP_ENVSETTER, errno, 0);
+		if (S_ISDIR(st.st_mode))
+			fail(STEP_ENVSETTER, EISDIR, 0);
+	}
 	fcntl(LOG, F_SETFD, FD_CLOEXEC); // Linux before 5.11 has not had that done
 	int result = aside(memfd_create("environment", MFD_CLOEXEC), STEP_ENVSETTER);
 	dispositions(s->head->ignored, 0); // SIGCHLD above all: ignored, there would be no child to wait for

@@ -85,6 +85,7 @@ func TestASetterThatFailsIsTheJobsErrorInOneLine(t *testing.T) {
 	dir := place(t)
 	for name, c := range map[string]struct{ file, why string }{
 		"missing":         {filepath.Join(dir, "nonesuch"), ": no such file or directory"},
+		"directory":       {dir, ": is a directory"},
 		"failing":         {setter(t, "false"), ": exit status 1"},
 		"ending":          {setter(t, "exit 0"), ": left the shell before its end"},
 		"malformed":       {setter(t, "if"), ": exit status 2"},
