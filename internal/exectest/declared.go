@@ -152,6 +152,13 @@ var Declared = []Difference{
 		Why:     "it tells of the children of the stub's process, and the program has none where it runs",
 	},
 	{
+		Name:    "a STOP that somebody sends stops the stub and what comes back, not the program",
+		Runners: away,
+		Tests:   `stop: by a kill, STOP`,
+		Facts:   `program`,
+		Why:     "the one signal beside KILL that no process hears of; its parent alone is told. TSTP stops both",
+	},
+	{
 		Name:    "the signal of a parent's death is not seen",
 		Runners: away,
 		Tests:   `process: dies with its parent`,

@@ -192,17 +192,33 @@ func killGroup(t *testing.T, r Runner) {
 // left says whether a process of this test's program is still there after a while. It must be gone, not only killed.
 func (s *stage) left() string {
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		n := 0
-		exes, _ := filepath.Glob("/proc/[0-9]*/exe")
-		for _, exe := range exes {
-			if to, err := os.Readlink(exe); err == nil && to == s.path("probe") {
-				n++
-			}
-		}
+		n := len(s.programs())
 		if n == 0 || time.Now().After(deadline) {
 			return fmt.Sprint(n)
 		}
 	}
+}
+
+// state is that of this test's one program, as /proc has it.
+func (s *stage) state() string {
+	for _, pid := range s.programs() {
+		stat, _ := os.ReadFile(filepath.Join(pid, "stat"))
+		if _, rest, found := strings.Cut(string(stat), ") "); found {
+			return rest[:1]
+		}
+	}
+	return "gone"
+}
+
+// programs are the processes of this test's program, by their directories in /proc.
+func (s *stage) programs() (dirs []string) {
+	exes, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, exe := range exes {
+		if to, err := os.Readlink(exe); err == nil && to == s.path("probe") {
+			dirs = append(dirs, filepath.Dir(exe))
+		}
+	}
+	return dirs
 }
 
 // stops are of the program by itself, and by a signal to the caller's child.
@@ -210,9 +226,7 @@ func stops() map[string]Test {
 	all := make(map[string]Test)
 	for name, sig := range map[string]syscall.Signal{"STOP": syscall.SIGSTOP, "TSTP": syscall.SIGTSTP, "TTIN": syscall.SIGTTIN, "TTOU": syscall.SIGTTOU} {
 		all["stop: by itself, "+name] = stopping(Call{Env: []string{fmt.Sprint("PROBE=stop ", int(sig))}}, 0)
-		if sig != syscall.SIGSTOP {
-			all["stop: by a kill, "+name] = stopping(Call{Env: []string{"PROBE=wait"}}, sig)
-		}
+		all["stop: by a kill, "+name] = stopping(Call{Env: []string{"PROBE=wait"}}, sig)
 	}
 	return all
 }
@@ -229,7 +243,7 @@ func stopping(c Call, by syscall.Signal) Test {
 			var ws syscall.WaitStatus
 			// Not another look at /proc: this is the notice that a shell waits for.
 			pid, err := syscall.Wait4(l.pid, &ws, syscall.WUNTRACED, nil)
-			o := Outcome{"stop": fmt.Sprint(pid == l.pid, err, ws.Stopped(), int(ws.StopSignal()))}
+			o := Outcome{"stop": fmt.Sprint(pid == l.pid, err, ws.Stopped(), int(ws.StopSignal())), "program": s.state()}
 			syscall.Kill(l.pid, syscall.SIGCONT)
 			if by != 0 {
 				syscall.Kill(l.pid, syscall.SIGTERM)
