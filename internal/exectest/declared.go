@@ -82,6 +82,13 @@ var Declared = []Difference{
 		Why:     "it could not be entered there by its name, by this user",
 	},
 	{
+		Name:    "what only the caller's namespaces have is not seen",
+		Runners: away,
+		Tests:   `mounts: .*`,
+		Facts:   `status`,
+		Why:     "the program has the node's files, of which its directory and itself are compared with the caller's; and so with the network",
+	},
+	{
 		Name:    "a caller that may open no file stays at home",
 		Runners: away,
 		Tests:   `limit: (no file more|no file at all|soft zero, hard more)`,

@@ -42,6 +42,10 @@ var places = map[string]Test{
 	"program: that may not be read":      made(unreadable, Call{Path: "DIR/unreadable", Setup: orders(user)}),
 	"program: through /proc/self/cwd":    same(Call{Path: "/proc/self/cwd/probe"}),
 	"root: another":                      jailed,
+	"mounts: a directory that is hidden": made(func(s *stage) error {
+		return errors.Join(mkdir(s.path("below"), 0o755), os.WriteFile(s.path("below/file"), nil, 0o644))
+	},
+		Call{Setup: orders("hide DIR/below"), Env: []string{"PROBE=sees", "SEES=DIR/below/file"}}),
 }
 
 // user is who the tests are that are not root.

@@ -207,6 +207,8 @@ int perform(const char *act)
 		return on_descriptor(n, "written\n");
 	if (strcmp(verb, "seek") == 0)
 		return lseek(0, n, SEEK_SET) == n ? copy(10) : errno;
+	if (strcmp(verb, "sees") == 0)
+		return access(getenv("SEES"), F_OK) != 0;
 	if (strcmp(verb, "tree") == 0)
 		tree();
 	return 89;

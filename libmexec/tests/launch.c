@@ -22,6 +22,7 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -201,7 +202,11 @@ static void obey(const char *order)
 		must(chdir(word()), "chdir");
 	else if (is(order, "chroot"))
 		must(chroot(word()), "chroot");
-	else if (is(order, "mkdir"))
+	else if (is(order, "hide")) { // a directory behind an empty one that nobody else sees
+		must(unshare(CLONE_NEWNS), "unshare");
+		must(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), "private");
+		must(mount("hide", word(), "tmpfs", 0, NULL), "mount");
+	} else if (is(order, "mkdir"))
 		must(mkdir(word(), 0777), "mkdir");
 	else if (is(order, "rmdir"))
 		must(rmdir(word()), "rmdir");
