@@ -103,7 +103,7 @@ type Node struct {
 
 	Labels string  `json:"labels,omitempty"`      // with commas between; NODES=label:… names them
 	Memory int64   `json:"memory,omitempty"`      // bytes that its jobs may use; 0: not known
-	Free   int64   `json:"memory_free,omitempty"` // of these, not promised to any job
+	Free   int64   `json:"memory_free,omitempty"` // of these, not promised to any job; -1: not known, no link tells it
 	CPUs   float64 `json:"cpus,omitempty"`        // that its jobs may use, by affinity and quota; 0: not known
 	Speed  float64 `json:"speed,omitempty"`       // learned, until then by CPUs: how fast it runs what this node runs at 1; 0: not known
 }

@@ -241,6 +241,7 @@ func TestAColumnIsThereWhereANodeHasIt(t *testing.T) {
 	nodes := slices.Clone(cluster)
 	nodes[0].Labels, nodes[0].Arch = "gpu,ssd", "aarch64"
 	nodes[0].State, nodes[0].Why = mexec.Draining, "a new disk"
+	nodes[0].Memory, nodes[0].Free = 8<<30, -1
 	nodes[1].Arch, nodes[1].Memory, nodes[1].Free = "x86_64", 16<<30, 5<<30
 	nodes[3].Arch, nodes[3].Speed = "x86_64", 0.5
 	socket, _ := answers(t, nodes)

@@ -137,7 +137,11 @@ func memory(n mexec.Node) string {
 		return "-"
 	}
 	const gib = 1 << 30
-	return fmt.Sprintf("%.1f/%.1fG", float64(n.Free)/gib, float64(n.Memory)/gib)
+	free := "-" // no link has told
+	if n.Free >= 0 {
+		free = fmt.Sprintf("%.1f", float64(n.Free)/gib)
+	}
+	return fmt.Sprintf("%s/%.1fG", free, float64(n.Memory)/gib)
 }
 
 // speed is how fast a node was found to be, by what this node takes for the same.

@@ -107,7 +107,7 @@ func (p *peers) refresh(members []cluster.Member) {
 		}
 		if !k.linked {
 			k.drains, k.reason = m.Draining, m.Facts.Why
-			k.Slots, k.Memory = m.Facts.Slots, m.Facts.Memory
+			k.Slots, k.Memory, k.Free = m.Facts.Slots, m.Facts.Memory, -1
 			if m.Age != cluster.Never {
 				k.Slots, k.Busy, k.Load = m.Load.Slots, m.Load.Busy, m.Load.Load
 			}

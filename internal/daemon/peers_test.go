@@ -24,7 +24,7 @@ func gossiped(n int) (*peers, []cluster.Member) {
 		m := &members[i]
 		m.Name, m.Number = mexec.NodeID(fmt.Sprint("n", i+2)), i+2
 		m.Addr, m.Facts.Link = fmt.Sprint("10.0.0.1:", i), fmt.Sprint("10.0.0.1:", 10_000+i)
-		m.Facts.Slots, m.Load.Slots, m.Since = 8, 8, now
+		m.Facts.Slots, m.Facts.Memory, m.Load.Slots, m.Since = 8, 16<<30, 8, now // of which nobody knows what is left
 	}
 	return newPeers(d, self), members
 }

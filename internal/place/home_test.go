@@ -356,7 +356,8 @@ func TestANodeWithoutMemoryIsNotTakenForFree(t *testing.T) {
 		{2, 4 * gib, gib / 2, 2},
 		{2, gib, gib / 2, 4},
 		{2, 4 * gib, 0, 0},
-		{0, 4 * gib, 0, 8}, // whoever comes may have what there is
+		{2, 4 * gib, -1, 6}, // nobody knows
+		{0, 4 * gib, 0, 8},  // whoever comes may have what there is
 	} {
 		n := node{Node: upNode(2, "n2", 8)}
 		n.Busy, n.Memory, n.Free = test.busy, test.memory, test.left

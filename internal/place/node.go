@@ -69,7 +69,7 @@ func (n *node) busy() int { return max(0, n.Busy-n.ours) + n.held() }
 // free is what a node has to give.
 func (n *node) free() int {
 	free := max(0, n.Slots-n.busy())
-	if free == 0 || n.Memory == 0 || n.Busy == 0 {
+	if free == 0 || n.Memory == 0 || n.Free < 0 || n.Busy == 0 {
 		return free
 	}
 	return min(free, int(n.Free/max(1, min(modest, n.Memory/int64(n.Slots))))) // as its Slots would, for jobs that nobody knows
