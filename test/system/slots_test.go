@@ -78,6 +78,28 @@ func TestTwoHomesShareAWorkerFairlyAndNeverOverloadIt(t *testing.T) {
 	}
 }
 
+// News of who is busy is a second old: of commands that come faster than that, all would go to the node that was free. The original kept a
+// directory of those that it had just sent.
+func TestCommandsStartedAtOnceDoNotHerd(t *testing.T) {
+	node1, _, _ := three(t)
+	dir := place(t)
+	log, gate := filepath.Join(dir, "log"), filepath.Join(dir, "go")
+	run(t, sh(node1, "mexec -n 2 true; mexec -n 3 true")) // the links stand
+	end := background(t, sh(node1, `for i in 1 2 3 4; do mexec -n 2,3 sh -c "$1" counted "$2" "$3" & done; wait`, counted, log, gate))
+	eventually(t, "all four run", func() bool { return len(runs(log)) == 4 })
+	write(t, gate, "")
+	if r := end(); r.code != 0 || r.errs != "" {
+		t.Errorf("%+v", r)
+	}
+	on := make(map[string]int)
+	for _, node := range runs(log) {
+		on[node]++
+	}
+	if len(on) != 2 {
+		t.Errorf("of two nodes that have four slots each run: %v", on)
+	}
+}
+
 // A command that calls mexec waits for what it calls, however deep: if each held its slot, they would wait for ever.
 func TestCommandsThatCallCommandsDoNotWaitForTheirOwnSlots(t *testing.T) {
 	needRoot(t)
