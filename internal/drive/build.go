@@ -24,6 +24,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"mexec"
 	"mexec/internal/ctl"
@@ -224,6 +227,8 @@ func end(status syscall.WaitStatus) int {
 	}
 	s := status.Signal()
 	signal.Reset(s)
+	var standard [4]uint64 // a struct sigaction. Go has handlers that would print its stacks (SIGSEGV, SIGABRT …) or do nothing (SIGPIPE, SIGUSR1 …)
+	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&standard)), 0, 8, 0, 0)
 	syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
 	syscall.Kill(os.Getpid(), s)
 	time.Sleep(time.Second) // it reaches any thread of ours, and must not be outrun by our exit
