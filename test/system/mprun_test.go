@@ -313,3 +313,13 @@ func TestATmpdirWithALongNameIsNoObstacle(t *testing.T) {
 		t.Errorf("left %v, %v", left, err)
 	}
 }
+// Make says that it takes /tmp then, if it needs one at all.
+func TestATmpdirThatIsNotThereIsNoObstacle(t *testing.T) {
+	node1, _, _ := three(t)
+	cmd := node1.Command("mprun", "--quiet", "sh", "-c", "echo $TMPDIR; :")
+	cmd.Env = append(cmd.Env, "TMPDIR=/no/such/directory")
+	if r := run(t, cmd); r.code != 0 || r.out != "/no/such/directory\n" || r.errs != "" {
+		t.Errorf("%+v", r)
+	}
+}
+
