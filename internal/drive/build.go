@@ -149,10 +149,15 @@ func (b *build) run(path, argv0 string, equip func(cmd *exec.Cmd, j jobs) error)
 // longest is what the name of a socket may have, less what the kernel needs behind it.
 const longest = len(syscall.RawSockaddrUnix{}.Path) - 1
 
-// place makes the directory of the build's own files. One of them is a socket, whose name has to be short.
+// place makes the directory of the build's own files. One of them is a socket, whose name has to be short. A TMPDIR that is not there is no reason for us to
+// end, as it is none for make.
 func (b *build) place() (string, error) {
-	dir, err := os.MkdirTemp(b.getenv("TMPDIR"), b.name)
-	if err == nil && len(filepath.Join(dir, "mexecd.sock")) > longest {
+	tmp, err := filepath.Abs(cmp.Or(b.getenv("TMPDIR"), "/tmp")) // for who looks for it from elsewhere
+	if err != nil {
+		tmp = "/tmp"
+	}
+	dir, err := os.MkdirTemp(tmp, b.name)
+	if err != nil || len(filepath.Join(dir, "mexecd.sock")) > longest {
 		os.Remove(dir)
 		dir, err = os.MkdirTemp("/tmp", b.name)
 	}
@@ -190,7 +195,7 @@ func (b *build) shim() ([]string, error) {
 
 // behindStub puts the stub in front of the tool itself, as the shim does for what a tool starts (libmexec/wrap.c).
 func behindStub(cmd *exec.Cmd) {
-	cmd.Args = append([]string{"mexec", "-p", "-a", cmd.Args[0], "--", cmd.Path}, cmd.Args[1:]...)
+	cmd.Args = append([]string{"mexec", "-a", cmd.Args[0], "--", cmd.Path}, cmd.Args[1:]...)
 	cmd.Path = stubPath()
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 
 	"mexec"
 	"mexec/internal/policy"
@@ -52,46 +53,62 @@ func Run(args []string, environ []string, stdout, stderr io.Writer) int {
 	}
 	path, err := exec.LookPath(args[0])
 	if err != nil {
-		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-			return fail(127, err)
-		}
-		return fail(126, err)
+		return fail(unstarted(err), err)
 	}
 	rules, err := loadPolicy()
 	if err != nil {
 		return fail(125, err)
 	}
-	whole, travels := rules.Whole(policy.Spawn{Path: path, Args: args})
-	escapes := escape(path)
-	b := &build{name: "mprun", args: args[1:], environ: environ, stderr: stderr, options: o, whole: travels}
 	rerun := rerun{o.rerun, rules}
-	if o.explain {
-		if b.whole {
-			fmt.Fprintf(stdout, "%s travels, with all that it starts (%s: %s).\n", path, whole.From, shown(whole.Pattern))
-		} else {
-			b.explain(stdout, path, args[0], rules, escapes)
-		}
-		rerun.explain(stdout)
-		return 0
-	}
-	if !b.whole {
-		b.follow(path, escapes, rules, "")
-	}
 	text, err := rules.Encode(os.Getpid())
 	if err != nil {
 		return fail(125, err)
 	}
-	status, err := b.run(path, args[0], func(cmd *exec.Cmd, j jobs) error {
-		if !b.whole {
+	whole, travels := rules.Whole(policy.Spawn{Path: path, Args: args})
+	b := &build{name: "mprun", args: args[1:], environ: environ, stderr: stderr, options: o, whole: travels}
+	run := func(path, argv0 string) (syscall.WaitStatus, error) {
+		if b.whole {
+			return b.run(path, argv0, func(cmd *exec.Cmd, _ jobs) error { return rerun.tell(cmd) })
+		}
+		b.follow(path, escape(path), rules, "")
+		return b.run(path, argv0, func(cmd *exec.Cmd, j jobs) error {
 			cmd.Env = set(cmd.Env, "MEXEC_POLICY", text)
 			tellJobs(cmd, filepath.Base(path), j)
+			return rerun.tell(cmd)
+		})
+	}
+	if o.explain {
+		if b.whole {
+			fmt.Fprintf(stdout, "%s travels, with all that it starts (%s: %s).\n", path, whole.From, shown(whole.Pattern))
+		} else {
+			b.explain(stdout, path, args[0], rules, escape(path))
 		}
-		return rerun.tell(cmd)
-	})
-	if err != nil {
+		rerun.explain(stdout)
+		return 0
+	}
+	status, err := run(path, args[0])
+	if errors.Is(err, syscall.ENOEXEC) { // a shell's, as execvp has it
+		b = &build{name: b.name, args: append([]string{path}, args[1:]...), environ: environ, stderr: stderr, options: o}
+		status, err = run(shellPath, shellPath)
+	}
+	var refused *os.PathError
+	switch {
+	case errors.As(err, &refused) && refused.Path == path:
+		return fail(unstarted(err), err)
+	case err != nil:
 		return fail(125, err)
 	}
 	return end(status)
+}
+
+const shellPath = "/bin/sh"
+
+// unstarted is the status where the kernel, or PATH, has no such tool.
+func unstarted(err error) int {
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		return 127
+	}
+	return 126
 }
 
 // loadPolicy is what files say of the project in this directory, and what is built in.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"mexec/internal/gauge"
@@ -214,8 +215,34 @@ func TestMprunEndsAsItsTool(t *testing.T) {
 	if r := mprun(t, node1, dir, "sh", "-c", "exit 7"); r.code != 7 {
 		t.Errorf("%+v", r)
 	}
-	if r := mprun(t, node1, dir, "sh", "-c", "kill -9 $$"); r.signal != 9 {
-		t.Errorf("%+v", r)
+	// Of those that Go has a use for it printed its stacks and ended with 2; those that it ignores took a second, and were a status.
+	for s := syscall.SIGHUP; s <= syscall.SIGSYS; s++ {
+		switch s {
+		case syscall.SIGCHLD, syscall.SIGCONT, syscall.SIGSTOP, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGURG, syscall.SIGWINCH:
+			continue
+		}
+		if r := mprun(t, node1, dir, "--quiet", "sh", "-c", fmt.Sprintf("kill -%d $$", s)); r.signal != s || r.errs != "" {
+			t.Errorf("%v: %+v", s, r)
+		}
+	}
+}
+
+func TestWhatIsNoProgramIsToMprunWhatItIsToEnv(t *testing.T) {
+	node1, _, _ := three(t)
+	dir := t.TempDir()
+	for name, text := range map[string]string{"plain": "echo $0 $1; exit 4\n", "empty": "", "lost": "#!/no/such/shell\n"} {
+		write(t, filepath.Join(dir, name), text)
+		if err := os.Chmod(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tool := range []string{"./plain", "./empty", "./lost", "./none", "/"} {
+		cmd := node1.Command("env", tool, "word")
+		cmd.Dir = dir
+		want := run(t, cmd)
+		if got := mprun(t, node1, dir, "--quiet", tool, "word"); got.code != want.code || got.out != want.out || (got.errs == "") != (want.errs == "") {
+			t.Errorf("%s: %+v, and by env %+v", tool, got, want)
+		}
 	}
 }
 
@@ -297,6 +324,16 @@ func TestAToolThatStartsItselfByProcSelfExeGetsItself(t *testing.T) {
 	}
 }
 
+// Make says that it takes /tmp then, if it needs one at all.
+func TestATmpdirThatIsNotThereIsNoObstacle(t *testing.T) {
+	node1, _, _ := three(t)
+	cmd := node1.Command("mprun", "--quiet", "sh", "-c", "echo $TMPDIR; :")
+	cmd.Env = append(cmd.Env, "TMPDIR=/no/such/directory")
+	if r := run(t, cmd); r.code != 0 || r.out != "/no/such/directory\n" || r.errs != "" {
+		t.Errorf("%+v", r)
+	}
+}
+
 // A socket's name has to fit into 108 bytes.
 func TestATmpdirWithALongNameIsNoObstacle(t *testing.T) {
 	node1, _, _ := three(t)
@@ -313,13 +350,3 @@ func TestATmpdirWithALongNameIsNoObstacle(t *testing.T) {
 		t.Errorf("left %v, %v", left, err)
 	}
 }
-// Make says that it takes /tmp then, if it needs one at all.
-func TestATmpdirThatIsNotThereIsNoObstacle(t *testing.T) {
-	node1, _, _ := three(t)
-	cmd := node1.Command("mprun", "--quiet", "sh", "-c", "echo $TMPDIR; :")
-	cmd.Env = append(cmd.Env, "TMPDIR=/no/such/directory")
-	if r := run(t, cmd); r.code != 0 || r.out != "/no/such/directory\n" || r.errs != "" {
-		t.Errorf("%+v", r)
-	}
-}
-
