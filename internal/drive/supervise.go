@@ -4,14 +4,21 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 )
 
-// heed takes, from now on, the signals that end builds: whoever has made something has to take it away again. What was ignored for us must stay so for the tool.
+// ends are the signals that end builds.
+var ends = []os.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP}
+
+// tells are those that tell a tool what only it knows. Of most it ends, too; Go would ignore them.
+var tells = []os.Signal{syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM}
+
+// heed takes both from now on: whoever has made something has to take it away again. What was ignored for us must stay so for the tool.
 func heed() chan os.Signal {
 	signals := make(chan os.Signal, 8)
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP} {
+	for _, s := range slices.Concat(ends, tells) {
 		if !signal.Ignored(s) {
 			signal.Notify(signals, s)
 		}
@@ -48,7 +55,7 @@ func (b *build) supervise(cmd *exec.Cmd, signals chan os.Signal, started func())
 		for {
 			select {
 			case s := <-signals:
-				told = true
+				told = told || slices.Contains(ends, s)
 				if w.called() {
 					w = swear() // for the next one
 				} else {

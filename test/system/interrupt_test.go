@@ -40,6 +40,30 @@ func TestASignalForMpmakeAloneReachesMake(t *testing.T) {
 	}
 }
 
+// Go ignores them, and so they were lost.
+func TestASignalThatOnlyTheToolUnderstandsReachesIt(t *testing.T) {
+	node1, _, _ := three(t)
+	for _, s := range []syscall.Signal{syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM} {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "tool.sh"), "trap 'echo heard; exit 4' USR1 USR2 ALRM\n: >up\nwhile :; do read -t 1 x; done\n")
+		cmd := node1.Command("mprun", "bash", "tool.sh")
+		cmd.Dir = dir
+		quiet, hold, err := os.Pipe() // a stdin that says nothing
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer hold.Close()
+		cmd.Stdin = quiet
+		end := background(t, cmd)
+		quiet.Close()
+		eventually(t, "the tool is up", func() bool { return exists(filepath.Join(dir, "up")) })
+		cmd.Process.Signal(s)
+		if r := end(); r.out != "heard\n" || r.code != 4 {
+			t.Errorf("%v: %+v", s, r)
+		}
+	}
+}
+
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
