@@ -31,6 +31,9 @@ func Make(args, environ []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(fmt.Errorf("%w (install GNU make, or name one in MEXEC_MAKE)", err))
 	}
+	if itself(make) { // as of a link to mpmake in front of PATH, and of that there would be no end
+		return fail(fmt.Errorf("%s is mpmake itself (name a make in MEXEC_MAKE)", make))
+	}
 	rules, err := loadPolicy()
 	if err != nil {
 		return fail(err)
@@ -55,6 +58,16 @@ func Make(args, environ []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stdout, makeUsage)
 	}
 	return end(status)
+}
+
+// itself tells whether a program is the one that runs.
+func itself(path string) bool {
+	own, err := os.Stat("/proc/self/exe")
+	if err != nil {
+		return false
+	}
+	info, err := os.Stat(path)
+	return err == nil && os.SameFile(own, info)
 }
 
 // asksHelp tells whether make is asked for its help.

@@ -103,3 +103,20 @@ func TestMakeIsAClientOfOurs(t *testing.T) {
 		}
 	}
 }
+
+// With mpmake as the make of PATH it called itself, without an end.
+func TestAMakeThatIsMpmakeIsAnError(t *testing.T) {
+	own, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(own, filepath.Join(dir, "make")); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir)
+	var said strings.Builder
+	if status := Make(nil, []string{"PATH=" + dir}, &said, &said); status != 2 || said.String() != "mpmake: "+dir+"/make is mpmake itself (name a make in MEXEC_MAKE)\n" {
+		t.Errorf("status %d: %s", status, said.String())
+	}
+}
