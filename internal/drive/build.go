@@ -32,6 +32,7 @@ import (
 	"mexec"
 	"mexec/internal/ctl"
 	"mexec/internal/daemon"
+	"mexec/internal/gauge"
 	"mexec/internal/journal"
 	"mexec/internal/ledger"
 	"mexec/internal/place"
@@ -205,7 +206,7 @@ func (b *build) slots() int {
 	defer cancel()
 	var nodes []mexec.Node
 	if ctl.Query(ctx, b.socket, "nodes", &nodes) != nil && (b.alone == "" || ctl.Query(ctx, b.alone, "nodes", &nodes) != nil) {
-		return 1
+		return gauge.Slots() // as many as the daemon of a build around this one has, or of the build that is explained
 	}
 	wish, err := place.ParseNodes(b.getenv("NODES"))
 	if err != nil {

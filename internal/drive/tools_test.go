@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mexec/internal/gauge"
 )
 
 // fake is a cluster of 24 slots, and jobservers that say what they are.
@@ -131,5 +133,12 @@ func TestWhatCannotBeReachedIsKnown(t *testing.T) {
 		if got := escape(path); got != want {
 			t.Errorf("%s: %q", path, got)
 		}
+	}
+}
+
+// The tool of a build below another, or one that is explained, was told of one slot.
+func TestWithoutADaemonThereAreTheSlotsOfThisNode(t *testing.T) {
+	if b := (&build{socket: filepath.Join(t.TempDir(), "none")}); b.slots() != gauge.Slots() {
+		t.Errorf("%d, not %d", b.slots(), gauge.Slots())
 	}
 }
