@@ -22,7 +22,7 @@ import (
 	"mexec/internal/ident"
 )
 
-// Main is the program mexecd: it serves until SIGTERM or SIGINT and returns its exit status. keeper keeps what commands cost, in the state directory. It is an argument because
+// Main is the program mexecd: it serves until SIGTERM or SIGINT, not SIGHUP, and returns its exit status. keeper keeps what commands cost, in the state directory. It is an argument because
 // mpmake and mprun hold a daemon, too, and no database.
 func Main(args []string, getenv func(string) string, stdout, stderr io.Writer, keeper func(state string) Keeper) int {
 	for _, a := range args {
@@ -60,15 +60,30 @@ func Main(args []string, getenv func(string) string, stdout, stderr io.Writer, k
 	if err := relaxMonitor(); err != nil { // behind open: what a daemon starts there has the clock that everybody has
 		log.Debug(fmt.Sprintf("the runtime's monitor keeps its pace: %v", err))
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	<-ctx.Done()
-	stop() // a second one ends us at once
+	wait(log)
 	log.Info("stopping")
 	if err := d.Close(); err != nil {
 		log.Error(err.Error())
 		return 1
 	}
 	return 0
+}
+
+// wait returns when the daemon is told to end. SIGHUP, which has many a daemon read its file anew, would end all jobs here and on other nodes, and systemd would not start
+// what died of it again. Nor does a terminal that closes take the jobs of other nodes along.
+func wait(log *slog.Logger) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop() // a second one ends us at once
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	for {
+		select {
+		case <-hangups:
+			log.Warn("hangup: going on as before: settings are read at the start only")
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // open starts a daemon as its configuration says: with the node's identity, or alone where it has none.

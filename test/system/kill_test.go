@@ -266,3 +266,21 @@ func TestBothSidesGiveUpWithinTheKeepAliveAfterTheNetworkIsCut(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Who would have a daemon read its file anew sends it SIGHUP. That ended it without a word, and the jobs of other nodes with it.
+func TestAHangupEndsNeitherTheDaemonNorItsJobs(t *testing.T) {
+	node1, node2, _ := three(t)
+	dir := t.TempDir()
+	guest, gate := filepath.Join(dir, "guest"), filepath.Join(dir, "go")
+	end := background(t, node1.Command("mexec", "-n", "2", "sh", "-c", counted, "counted", guest, gate))
+	began(t, guest)
+	since := len(node2.Log())
+	if err := node2.KillDaemon(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	says(t, node2, since, "hangup", "settings are read at the start only")
+	write(t, gate, "")
+	if r := end(); r.code != 0 {
+		t.Errorf("the job: %+v", r)
+	}
+}
