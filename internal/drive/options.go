@@ -32,13 +32,14 @@ type rights uint8
 const (
 	makes  rights = iota // the option is make's, or nobody's
 	shared               // make is given it too
-	ours                 // make never sees it; only with its value behind a =, since make has options of these names without one
+	ours                 // make never sees it; its value is behind a =
+	valued               // ours with a value behind a =, make's without
 )
 
 var table = []option{
 	{"quiet", "", "MEXEC_QUIET", shared, func(o *options, _ string) error { o.quiet = true; return nil }},
 	{"report", "FILE", "MEXEC_REPORT", ours, func(o *options, v string) error { o.report = v; return nil }},
-	{"trace", "FILE", "MEXEC_TRACE", ours, func(o *options, v string) error { o.trace = v; return nil }},
+	{"trace", "FILE", "MEXEC_TRACE", valued, func(o *options, v string) error { o.trace = v; return nil }},
 	{"rerun", "MODE", rerunVariable, ours, func(o *options, v string) error { o.rerun = v; _, err := repeat.ParseMode(v); return err }},
 	{"explain", "", "", makes, func(o *options, _ string) error { o.explain = true; return nil }},
 	{"help", "", "", makes, func(o *options, _ string) error { o.help = true; return nil }},
@@ -46,13 +47,13 @@ var table = []option{
 }
 
 // find splits a word into an option of ours and its value.
-func find(word string) (opt option, value string, valued, ok bool) {
-	name, value, valued := strings.Cut(strings.TrimPrefix(word, "--"), "=")
+func find(word string) (opt option, value string, has, ok bool) {
+	name, value, has := strings.Cut(strings.TrimPrefix(word, "--"), "=")
 	i := slices.IndexFunc(table, func(o option) bool { return o.name == name })
 	if i < 0 || !strings.HasPrefix(word, "--") {
 		return option{}, "", false, false
 	}
-	return table[i], value, valued, true
+	return table[i], value, has, true
 }
 
 // runOptions takes mprun's options from the front of its arguments, and leaves the tool and what is behind it.
@@ -66,13 +67,13 @@ func runOptions(args, environ []string) (o options, tool []string, err error) {
 		if word == "--" {
 			break
 		}
-		opt, value, valued, ok := find(word)
+		opt, value, has, ok := find(word)
 		switch {
 		case !ok:
 			return o, nil, fmt.Errorf("%s: no such option; the tool's own go behind its name", word)
-		case opt.value == "" && valued:
+		case opt.value == "" && has:
 			return o, nil, fmt.Errorf("%s: --%s takes no value", word, opt.name)
-		case opt.value != "" && !valued:
+		case opt.value != "" && !has:
 			if len(args) == 0 {
 				return o, nil, fmt.Errorf("--%s needs a %s", opt.name, opt.value)
 			}
@@ -95,12 +96,15 @@ func makeOptions(args, environ []string) (o options, rest []string, err error) {
 		if word == "--" {
 			return o, append(rest, args[i:]...), nil
 		}
-		opt, value, valued, ok := find(word)
-		if ok && valued == (opt.value != "") && opt.make != makes {
+		opt, value, has, ok := find(word)
+		if ok && !has && opt.make == ours { // as mprun has it; make would say in fifty lines that it has no such option
+			return o, nil, fmt.Errorf("--%s needs a %[2]s: --%[1]s=%[2]s", opt.name, opt.value)
+		}
+		if ok && has == (opt.value != "") && opt.make != makes {
 			if err := o.take(opt, value, "--"+opt.name); err != nil {
 				return o, nil, err
 			}
-			if opt.make == ours {
+			if opt.make != shared {
 				continue
 			}
 		}

@@ -44,7 +44,7 @@ func TestMpmakeTakesItsOptionsFromAmongMakes(t *testing.T) {
 	}{
 		{"all -j3", options{}, "all -j3"},
 		{"all --report=r.html -j3 --trace=t.json", options{report: "r.html", trace: "t.json"}, "all -j3"},
-		{"--trace --report all", options{}, "--trace --report all"}, // of the second make will say that there is none
+		{"--trace all", options{}, "--trace all"},
 		{"--quiet all", options{quiet: true}, "--quiet all"},
 		{"-s all", options{}, "-s all"},
 		{"--explain --help --version", options{}, "--explain --help --version"},
@@ -64,5 +64,9 @@ func TestMpmakeTakesItsOptionsFromAmongMakes(t *testing.T) {
 	}
 	if _, _, err := makeOptions([]string{"--report="}, nil); err == nil {
 		t.Error("a report to nowhere")
+	}
+	// As mprun takes it: make would have shown its whole usage, where there is no --report.
+	if _, _, err := makeOptions([]string{"all", "--report", "r.html"}, nil); err == nil || err.Error() != "--report needs a FILE: --report=FILE" {
+		t.Errorf("a value behind a blank: %v", err)
 	}
 }
