@@ -50,6 +50,9 @@ FILE must not be there yet; without one the lines go to stdout.`,
 			if build && last > 0 {
 				return usageError{errors.New("trace: --last-build and --last: which of both?")}
 			}
+			if cmd.Flags().Changed("last") && last < 1 {
+				return usageError{fmt.Errorf("trace: --last %d: not a number from 1", last)}
+			}
 			out := env.Stdout
 			if len(args) > 0 {
 				f, err := os.OpenFile(args[0], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)

@@ -36,6 +36,16 @@ func lines(t *testing.T, text string) (all []monitor.JobLine) {
 	return all
 }
 
+// It was taken for none: a live trace, which waits for Ctrl-C.
+func TestTraceOfNoCommandsIsAnError(t *testing.T) {
+	for _, n := range []string{"0", "-1"} {
+		code, out, errs := asked(t, "", "trace", "--last", n, "--socket", "/nonexistent")
+		if want := "mexecctl: trace: --last " + n + ": not a number from 1\n"; code != 2 || out != "" || errs != want {
+			t.Errorf("%d, %s%s", code, out, errs)
+		}
+	}
+}
+
 func TestTraceOfTheLastCommandsBeginsWithTheFirstOfThem(t *testing.T) {
 	withdrawn := ledger.Job{ID: 4, State: ledger.Withdrawn, Received: noon}
 	all := ledger.Tail{Next: 4, Jobs: []ledger.Job{endedJob(1, 0, time.Second), endedJob(3, 3*time.Second, time.Second), endedJob(2, 2*time.Second, 4*time.Second), withdrawn}}
