@@ -143,6 +143,8 @@ func TestACommandLineWithoutSenseIsOneLineAndStatus2(t *testing.T) {
 		{[]string{"join"}, "join: HOST:PORT is missing"},
 		{[]string{"join", "h:1"}, "join: --token is missing: mexecctl token prints one on the cluster's first node"},
 		{[]string{"join", "h", "--token", "x"}, `join: "h": not HOST:PORT`},
+		{[]string{"join", "h:", "--token", "x"}, `join: "h:": not HOST:PORT`},
+		{[]string{"join", ":1", "--token", "x"}, `join: ":1": not HOST:PORT`},
 		{[]string{"token", "--ttl", "x"}, `invalid argument "x" for "--ttl" flag: time: invalid duration "x"`},
 		{[]string{"completion"}, "completion: bash, zsh or fish is missing"},
 		{[]string{"completion", "tcsh"}, `completion: "tcsh": not bash, zsh or fish`},

@@ -100,7 +100,7 @@ func joinCommand(env Env) *cobra.Command {
 			if token == "" {
 				return usageError{errors.New("join: --token is missing: mexecctl token prints one on the cluster's first node")}
 			}
-			if _, _, err := net.SplitHostPort(args[0]); err != nil {
+			if host, port, err := net.SplitHostPort(args[0]); err != nil || host == "" || port == "" {
 				return usageError{fmt.Errorf("join: %q: not HOST:PORT", args[0])}
 			}
 			c, err := p.load(env)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"mexec"
@@ -39,6 +40,9 @@ func join(ctx context.Context, dir, hostport, text string, name mexec.NodeID, ad
 	}
 	if err := vacant(dir); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	if err := writable(dir); err != nil { // else the cluster would have admitted a node that can't be one
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, joinTime)
 	defer cancel()
@@ -93,7 +97,7 @@ func vouched(chain []*x509.Certificate, print [32]byte, now time.Time) (root *x5
 		}
 	}
 	if root == nil {
-		return nil, "", errors.New("it is not of the cluster that made the token; nothing was sent")
+		return nil, "", errors.New("it is not of the cluster that made the token, or the token is mistyped; nothing was sent")
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(root)
@@ -155,11 +159,15 @@ func asking(ctx context.Context, err error) error {
 // dialCause leaves out what the caller says already: the operation and the address.
 func dialCause(err error) error {
 	var op *net.OpError
-	if errors.As(err, &op) {
-		if op.Timeout() {
-			return fmt.Errorf("no answer within %v", joinTime)
-		}
+	switch {
+	case !errors.As(err, &op):
+		return err
+	case errors.As(err, new(*net.DNSError)): // whoever did not answer, it was not that host
 		return op.Err
+	case op.Timeout():
+		return fmt.Errorf("no answer within %v", joinTime)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w: no mexecd listens there", op.Err)
 	}
-	return err
+	return op.Err
 }

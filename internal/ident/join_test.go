@@ -154,11 +154,12 @@ func TestEveryRefusedJoinSaysWhyAtBothEnds(t *testing.T) {
 	}{
 		{"expired", a.addr, expired, "x", "refused: token: expired at ", "refused: token: expired at "},
 		{"wrong", a.addr, forged, "x", "refused: token: wrong", "refused: token: wrong"},
-		{"other cluster", a.addr, ticket(t, other), "x", "it is not of the cluster that made the token; nothing was sent", "refused: the other side did not accept our certificate: it is of another cluster"},
+		{"other cluster", a.addr, ticket(t, other), "x", "it is not of the cluster that made the token, or the token is mistyped; nothing was sent", "refused: the other side did not accept our certificate: it is of another cluster"},
 		{"not the CA", b.addr, ticket(t, a.id), "x", "ask node a at " + a.addr, "refused: join: this node does not hold the cluster's CA key"},
 		{"malformed token", a.addr, "hello", "x", "token: malformed: ", ""},
+		{"mistyped token", a.addr, "B" + ticket(t, a.id)[1:], "x", "token: version 5, not 1: mistyped, or of another mexec", ""},
 		{"bad name", a.addr, ticket(t, a.id), "1-3", `node name "1-3": needs a letter`, ""},
-		{"nobody there", gone.Addr().String(), ticket(t, a.id), "x", "connection refused", ""},
+		{"nobody there", gone.Addr().String(), ticket(t, a.id), "x", "connection refused: no mexecd listens there", ""},
 	} {
 		dir := t.TempDir()
 		_, err := Join(t.Context(), dir, c.addr, c.token, mexec.NodeID(c.name), ":7734")
@@ -173,6 +174,27 @@ func TestEveryRefusedJoinSaysWhyAtBothEnds(t *testing.T) {
 			log = b.log
 		}
 		log.says(t, c.server)
+	}
+}
+
+// It was found out when the cluster had given it a name and a number.
+func TestAMachineThatCannotKeepItsIdentityIsNotAdmitted(t *testing.T) {
+	a := open(t, found(t, "a", time.Now), Roll{})
+	if _, err := Join(t.Context(), "/proc/mexec", a.addr, ticket(t, a.id), "b", ":7734"); err == nil || !strings.Contains(err.Error(), "mkdir /proc/mexec: ") {
+		t.Error(err)
+	}
+	if c := enter(t, a, ticket(t, a.id), "c"); c.Number != 2 {
+		t.Errorf("the first to join is node %d", c.Number)
+	}
+}
+
+// The resolver that did not answer was taken for the host.
+func TestANameThatIsNotFoundIsSaidToBeThat(t *testing.T) {
+	for _, timeout := range []bool{false, true} {
+		lookup := &net.DNSError{Err: "no good", Name: "nowhere", IsTimeout: timeout}
+		if err := dialCause(&net.OpError{Op: "dial", Net: "tcp", Err: lookup}); err.Error() != "lookup nowhere: no good" {
+			t.Error(err)
+		}
 	}
 }
 

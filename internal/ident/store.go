@@ -88,6 +88,19 @@ func load(dir string) (*Identity, error) {
 	return id, nil
 }
 
+// writable makes the directory and a file in it: there is no other way to find out whether it can be done.
+func writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".new-*")
+	if err != nil {
+		return fmt.Errorf("%s: %w", dir, errors.Unwrap(err)) // whose file has a random name
+	}
+	f.Close()
+	return os.Remove(f.Name())
+}
+
 // create writes a whole new identity.
 func (id *Identity) create(leaf *x509.Certificate) error {
 	if err := os.MkdirAll(id.dir, 0o700); err != nil {

@@ -72,7 +72,7 @@ func parseToken(text string) (token, error) {
 	case err != nil || len(b) == 0:
 		return t, errors.New("token: malformed: not the text that mexecctl printed")
 	case b[0] != tokenVersion:
-		return t, fmt.Errorf("token: version %d: this mexec knows version %d", b[0], tokenVersion)
+		return t, fmt.Errorf("token: version %d, not %d: mistyped, or of another mexec", b[0], tokenVersion)
 	case len(b) != tokenSize:
 		return t, fmt.Errorf("token: malformed: %d characters, not %d", len(strings.TrimSpace(text)), tokenText.EncodedLen(tokenSize))
 	}
@@ -88,9 +88,9 @@ func (ca *authority) check(t token, now time.Time) error {
 	case t.root != fingerprint(ca.root):
 		return errors.New("token: of another cluster")
 	case !hmac.Equal(seal(ca.tokenKey, t.raw[:tokenMAC]), t.raw[tokenMAC:]):
-		return errors.New("token: wrong")
+		return errors.New("token: wrong: not the text that mexecctl printed")
 	case !now.Before(t.expires):
-		return fmt.Errorf("token: expired at %s", t.expires.UTC().Format(time.DateTime+"Z"))
+		return fmt.Errorf("token: expired at %s: mexecctl token prints another", t.expires.UTC().Format(time.DateTime+"Z"))
 	}
 	return nil
 }
