@@ -127,6 +127,7 @@ func TestOpenEndsWhatAnEarlierDaemonLeft(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		first.pool.lock.Close() // as its death would
 		second := open(t, cfg)
 		if _, status, _ := r.finish(t); status.Signal != syscall.SIGKILL {
 			t.Error(status)
@@ -140,7 +141,42 @@ func TestOpenEndsWhatAnEarlierDaemonLeft(t *testing.T) {
 	}
 }
 
-// Where the groups are gone (another daemon of the same name has cleared them away) a stage can't enter its own, and is no job.
+// An administrator who starts mexecd by hand on a node that has one gets "address already in use". It came when all jobs of the first had been
+// killed and its groups removed, so that it refused whatever it was given from then on.
+func TestASecondDaemonOfTheSameNameLeavesTheFirstItsJobs(t *testing.T) {
+	for _, cfg := range []Config{{}, {noV2: true}} {
+		first := open(t, cfg)
+		if first.pool == nil {
+			t.Skip("no groups here")
+		}
+		gate := filepath.Join(t.TempDir(), "gate")
+		r, err := start(t, first, Job{}, sh(t, `while [ ! -e "$1" ]; do sleep 0.02; done; echo alive`, gate))
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := Open(Config{Stage: stagePath, Cgroup: "mexec-test/" + filepath.Base(first.pool.base), noV2: cfg.noV2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if second.Containment() == first.Containment() {
+			t.Errorf("both have %s", first.Containment())
+		}
+		if err := second.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := os.WriteFile(gate, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out, status, _ := r.finish(t); out != "alive\n" || status.Signal != 0 {
+			t.Errorf("%q, %v", out, status)
+		}
+		if got := output(t, first, Job{}, sh(t, "echo again")); got != "again\n" {
+			t.Errorf("the next job: %q", got)
+		}
+	}
+}
+
+// Where the groups are gone (somebody has cleared them away) a stage can't enter its own, and is no job.
 func TestAStageThatCanNotEnterItsGroupEnds(t *testing.T) {
 	s := open(t, Config{noV2: true})
 	defer s.Close()

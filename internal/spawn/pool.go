@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // mostIdle bounds the groups, and with each two descriptors, that are kept for the next job.
@@ -27,6 +29,7 @@ type pool struct {
 	born bool   // a process can be forked into a group
 	old  bool   // Config.oldV2
 	base string
+	lock *os.File // of base, while this daemon lives
 	dir  string
 
 	mu     sync.Mutex
@@ -61,6 +64,9 @@ func (p *pool) open(stage string) error {
 	if err := os.MkdirAll(p.base, 0o755); err != nil {
 		return err
 	}
+	if err := p.claim(); err != nil {
+		return err
+	}
 	if err := p.clearBefore(); err != nil {
 		return err
 	}
@@ -87,6 +93,18 @@ func (p *pool) open(stage string) error {
 		g.born = p.born
 	}
 	return p.put(g)
+}
+
+// claim makes sure that no live daemon has our base: its jobs would be what clearBefore ends. One that was started a second time finds out behind
+// this that its port is taken.
+func (p *pool) claim() (err error) {
+	if p.lock, err = os.Open(p.base); err != nil {
+		return err
+	}
+	if err := unix.Flock(int(p.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("control group %s: another daemon has it: %w", p.base, err)
+	}
+	return nil
 }
 
 // clearBefore ends the generations before ours.
@@ -146,6 +164,7 @@ func (p *pool) put(g *group) error {
 func (p *pool) close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	defer p.lock.Close()
 	p.closed = true
 	for _, g := range p.idle {
 		g.close()
