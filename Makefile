@@ -95,8 +95,12 @@ proto:
 deps:
 	@packaging/deps
 
+test conformance suite stress projects demo bench builds: test-deps
+test-deps:
+	@packaging/deps test
+
 clean:
 	$(MAKE) -C libmexec clean
 	rm -rf bin tmp
 
-.PHONY: all test conformance suite stress projects demo bench builds sim lint install proto deps clean
+.PHONY: all test conformance suite stress projects demo bench builds sim lint install proto deps test-deps clean
