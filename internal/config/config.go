@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // DefaultFile is read where no other is named; only this one may be missing.
@@ -45,6 +47,7 @@ type Config struct {
 	Debug      bool
 
 	CheckConfig bool // print and end: the request of one run, so it is no setting
+	Hidden      bool // commands find Socket only where MEXEC_SOCKET names it
 
 	from map[string]string // by setting: where its value came from
 }
@@ -86,6 +89,10 @@ func Load(args []string, getenv func(string) string, root bool) (*Config, error)
 	if c.Socket == "" {
 		c.Socket = filepath.Join(c.State, "mexecd.sock")
 	}
+	if most := len(unix.RawSockaddrUnix{}.Path) - 1; len(c.Socket) > most {
+		return nil, fmt.Errorf("config --socket: %q: longer than %d bytes, which is all that the address of a socket has", c.Socket, most)
+	}
+	c.Hidden = c.Socket != socket(getenv, root)
 	return c, nil
 }
 

@@ -35,16 +35,17 @@ func TestDefaultsDependOnlyOnPrivilege(t *testing.T) {
 		root          bool
 		env           map[string]string
 		socket, state string
+		hidden        bool
 	}{
-		{true, user, "/run/mexec/mexecd.sock", "/var/lib/mexec"},
-		{false, user, "/run/user/7/mexec/mexecd.sock", "/home/u/.local/state/mexec"},
-		{false, map[string]string{"HOME": "/home/u", "XDG_STATE_HOME": "/s"}, "/s/mexec/mexecd.sock", "/s/mexec"},
+		{true, user, "/run/mexec/mexecd.sock", "/var/lib/mexec", false},
+		{false, user, "/run/user/7/mexec/mexecd.sock", "/home/u/.local/state/mexec", false},
+		{false, map[string]string{"HOME": "/home/u", "XDG_STATE_HOME": "/s"}, "/s/mexec/mexecd.sock", "/s/mexec", true},
 	} {
 		got, err := Load([]string{"--config", empty}, environ(c.env), c.root)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Socket != c.socket || got.State != c.state || got.Listen != ":7733" || got.Gossip != ":7734" || got.Slots != 0 ||
+		if got.Socket != c.socket || got.Hidden != c.hidden || got.State != c.state || got.Listen != ":7733" || got.Gossip != ":7734" || got.Slots != 0 ||
 			got.KeepAlive != 5*time.Second || got.MaxSkew != time.Second || got.RootJobs || got.Debug || got.LogLevel != "info" ||
 			got.Allow != nil || got.Join != nil || got.Advertise != "" || got.Cgroup != "" {
 			t.Errorf("root %v: %+v", c.root, got)
@@ -130,12 +131,13 @@ func TestEveryErrorIsOneLineThatNamesThePlace(t *testing.T) {
 			t.Errorf("%q: %v, want %q", c.file, err, c.want)
 		}
 	}
-	empty := write(t, "")
+	empty, long := write(t, ""), strings.Repeat("x", 100)
 	for _, c := range []struct {
 		args []string
 		want string
 	}{
 		{[]string{"--slots", "x"}, `config --slots: "x": not a number from 0 to 65536`},
+		{[]string{"--state", "/" + long}, `config --socket: "/` + long + `/mexecd.sock": longer than 107 bytes, which is all that the address of a socket has`},
 		{[]string{"--bogus"}, "config: flag provided but not defined: --bogus"},
 		{[]string{"--slots"}, "config: flag needs an argument: --slots"},
 		{[]string{"10.1.2.0", "255.255.255.0", "10.1.3.0"}, "config: 10.1.3.0: an address without its mask"},
@@ -146,7 +148,7 @@ func TestEveryErrorIsOneLineThatNamesThePlace(t *testing.T) {
 		{[]string{"10.1.2.0/33"}, `config: "10.1.2.0/33": not a network`},
 		{[]string{"::ffff:10.1.2.0/120"}, `config: "::ffff:10.1.2.0/120": not a network`},
 	} {
-		if _, err := Load(append([]string{"--config", empty}, c.args...), environ(nil), true); err == nil || err.Error() != c.want {
+		if _, err := Load(append([]string{"--config", empty}, c.args...), environ(map[string]string{"HOME": "/h"}), false); err == nil || err.Error() != c.want {
 			t.Errorf("%q: %v, want %s", c.args, err, c.want)
 		}
 	}

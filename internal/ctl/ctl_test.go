@@ -275,6 +275,7 @@ func TestABadReplyIsOneLine(t *testing.T) {
 		string(wire.AppendText(nil, wire.Reply, "{}"))[:9]:                    "the reply was cut short",
 		string(wire.AppendText(nil, wire.Reply, "hello")):                     "invalid character 'h' looking for beginning of value",
 		string(wire.AppendText(nil, wire.Here, "x")):                          "refused: answered by HERE",
+		string(wire.AppendText(nil, wire.Waiting, "")):                        "refused: the daemon is another user's, or of another version",
 		string(wire.AppendFailed(nil, 125, "no such query")):                  `refused: "no such query"`,
 		string(wire.AppendText(nil, wire.Reply, ""))[:4] + "\xff\xff\xff\xff": "REPLY frame: 4294967295 bytes, at most 8388608",
 	} {
@@ -285,7 +286,7 @@ func TestABadReplyIsOneLine(t *testing.T) {
 		}
 	}
 	code, _, errs := mexecctl(t, "nodes")
-	if code != 1 || errs != "mexecctl: query /nonexistent/socket: no mexecd serves it\n" {
+	if code != 1 || errs != "mexecctl: query /nonexistent/socket: no mexecd serves it: start one, or name its socket in MEXEC_SOCKET\n" {
 		t.Errorf("no daemon: %d, %s", code, errs)
 	}
 }

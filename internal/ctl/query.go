@@ -30,7 +30,7 @@ func Query(ctx context.Context, socket, query string, into any) error {
 func ask(ctx context.Context, socket, query string) ([]byte, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
 	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, errors.New("no mexecd serves it")
+		return nil, errors.New("no mexecd serves it: start one, or name its socket in MEXEC_SOCKET")
 	}
 	if err != nil {
 		return nil, cause(err)
@@ -71,6 +71,8 @@ func readReply(ctx context.Context, conn net.Conn) ([]byte, error) {
 		return body, nil
 	case wire.Failed:
 		return nil, refusal(body[min(4, len(body)):])
+	case wire.Waiting: // all that is said to whom it does not serve, or does not understand
+		return nil, fmt.Errorf("%w: the daemon is another user's, or of another version", errRefused)
 	}
 	return nil, fmt.Errorf("%w: answered by %v", errRefused, h.Type)
 }

@@ -57,6 +57,9 @@ func Main(args []string, getenv func(string) string, stdout, stderr io.Writer, k
 		fmt.Fprintln(stderr, "mexecd:", err)
 		return 1
 	}
+	if c.Hidden {
+		log.Info(fmt.Sprintf("commands find this daemon where MEXEC_SOCKET=%s is in their environment", c.Socket))
+	}
 	if err := relaxMonitor(); err != nil { // behind open: what a daemon starts there has the clock that everybody has
 		log.Debug(fmt.Sprintf("the runtime's monitor keeps its pace: %v", err))
 	}
