@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"mexec"
 	"mexec/internal/link"
 	"mexec/internal/place"
@@ -74,12 +76,7 @@ func (c *caller) away(s place.Start) bool {
 		}
 		r.restore(end.Positions)
 		r.close()
-		c.letGo()
-		if end.Signal != 0 {
-			c.conn.Write(wire.AppendNumber(nil, wire.Killed, end.Signal))
-		} else {
-			c.conn.Write(wire.AppendNumber(nil, wire.Exited, end.Code))
-		}
+		r.tellEnd(end)
 		p.ended(c.line, renewal(end))
 		if !end.OutOfMemory {
 			r.learn(s.Node, end) // last, for nobody waits for it
@@ -140,8 +137,9 @@ type remote struct {
 	heard  bool
 	shown  bool // its caller has seen output of it
 	output int64
-	closed bool // it has closed or shut down a descriptor of its caller
-	halted bool // it is stopped
+	unsaid error // why some of its stdout could not be written: not because the reader is gone
+	closed bool  // it has closed or shut down a descriptor of its caller
+	halted bool  // it is stopped
 	tokens tokens
 	began  time.Time
 	slow   straggler
@@ -282,9 +280,35 @@ func (r *remote) write(n int, b []byte) {
 	if s == nil || s.Broken() {
 		return
 	}
-	s.Write(r.ctx, b)
+	err := s.Write(r.ctx, b)
 	if s.Broken() {
 		r.send(&mexecpb.Up{Broken: uint32(n)})
+		if n == 1 && !errors.Is(err, unix.EPIPE) && !errors.Is(err, unix.ECONNRESET) {
+			r.unsaid = err
+		}
+	}
+}
+
+// tellEnd tells the caller how the job ended. One that has printed to a full disk may not have heard of it, its output having been in a pipe: then to say that
+// it succeeded would not be true. What is lost of stderr counts for nothing, since hardly a program looks.
+func (r *remote) tellEnd(end *mexecpb.End) {
+	lost := ""
+	if r.unsaid != nil {
+		lost = fmt.Sprintf("%s: its output can't be written: %v", r.exec.Path, r.unsaid)
+	}
+	succeeded := end.Signal == 0 && end.Code == 0
+	if lost != "" && !succeeded {
+		r.tell(lost)
+	}
+	r.letGo()
+	switch {
+	case lost != "" && succeeded:
+		r.line.Status = mexec.Status{Code: mexec.LostStatus}
+		r.fail(lost)
+	case end.Signal != 0:
+		r.conn.Write(wire.AppendNumber(nil, wire.Killed, end.Signal))
+	default:
+		r.conn.Write(wire.AppendNumber(nil, wire.Exited, end.Code))
 	}
 }
 

@@ -226,8 +226,8 @@ var Declared = []Difference{
 		Name:    "an error of 0, 1 or 2 that is no end of a pipe is not heard",
 		Runners: away,
 		Tests:   `stdout: (to read only|full)|stdin: a file to write only`,
-		Facts:   `status|stdout`,
-		Why:     "the program writes to a pipe, and the home to what is behind it: the next write then says EPIPE",
+		Facts:   `status|stdout|stderr`,
+		Why:     "the program writes to a pipe, and the home to what is behind it: the next write then says EPIPE, and a program that has ended well by then is a loss, with a line that says why",
 	},
 	{
 		Name:    "the null device is one open file",
