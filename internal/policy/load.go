@@ -18,11 +18,28 @@ const (
 
 // file is the form of both.
 type file struct {
-	Local  []string // stays on this node
-	Drive  []string // stays, and what it starts travels
-	Travel []string // travels, though a weaker file says otherwise
-	Whole  []string // travels, as mprun's tool too
-	Repeat []string // may run twice
+	Local  patterns // stays on this node
+	Drive  patterns // stays, and what it starts travels
+	Travel patterns // travels, though a weaker file says otherwise
+	Whole  patterns // travels, as mprun's tool too
+	Repeat patterns // may run twice
+}
+
+type patterns []string
+
+const noList = "must be a list of strings"
+
+// UnmarshalTOML is here for the words: those of package toml are about Go's types.
+func (p *patterns) UnmarshalTOML(v any) error {
+	list, ok := v.([]any)
+	for _, one := range list {
+		text, is := one.(string)
+		*p, ok = append(*p, text), ok && is
+	}
+	if !ok {
+		return errors.New(noList)
+	}
+	return nil
 }
 
 // Load reads the project's file, looked for in dir and then in each directory above, and the machine's. Neither needs to exist. An error is one
@@ -53,10 +70,13 @@ func read(name string) (Policy, error) {
 	var f file
 	meta, err := toml.DecodeFile(name, &f)
 	if syntax, ok := errors.AsType[toml.ParseError](err); ok {
+		if syntax.Message == noList { // of other errors the last key may be the one before
+			syntax.Message = syntax.LastKey + ": " + noList
+		}
 		return nil, fmt.Errorf("policy %s:%d: %s", name, syntax.Position.Line, syntax.Message)
 	}
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("policy %w", err)
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		err = path.Err
 	}
 	if err != nil {
 		return nil, fmt.Errorf("policy %s: %w", name, err)
@@ -67,7 +87,7 @@ func read(name string) (Policy, error) {
 	var p Policy
 	for _, list := range []struct {
 		verdict  Verdict
-		patterns []string
+		patterns patterns
 	}{{Travels, f.Travel}, {Whole, f.Whole}, {Drives, f.Drive}, {Stays, f.Local}, {Repeats, f.Repeat}} {
 		for _, pattern := range list.patterns {
 			if program, argument, only := strings.Cut(pattern, " "); program == "" || only && argument == "" ||

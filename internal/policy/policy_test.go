@@ -131,7 +131,8 @@ func TestABadFileIsOneLineThatSaysWhere(t *testing.T) {
 		"local = [' a']":    "\" a\": a pattern is",
 		"local = ['bin/x']": "\"bin/x\": a pattern is",
 		"local = ['']":      "\"\": a pattern is",
-		"local = 'x'":       "policy ",
+		"\nlocal = 'x'":     ":2: local: must be a list of strings",
+		"drive = ['x', 1]":  ":1: drive: must be a list of strings",
 		"repeat = ['a b']":  "repeat: \"a b\": a pattern is here a program's name alone",
 	} {
 		dir := t.TempDir()
@@ -141,6 +142,17 @@ func TestABadFileIsOneLineThatSaysWhere(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+func TestAFileThatCannotBeReadIsNamedOnce(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, Project)
+	if err := os.Mkdir(name, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(dir, "/nonexistent"); err == nil || err.Error() != "policy "+name+": is a directory" {
+		t.Error(err)
 	}
 }
 
