@@ -107,11 +107,10 @@ func (p *peers) refresh(members []cluster.Member) {
 		}
 		if !k.linked {
 			k.drains, k.reason = m.Draining, m.Facts.Why
-			k.Slots, k.Memory, k.Free = m.Facts.Slots, m.Facts.Memory, -1
+			k.Slots, k.Memory, k.Free = m.Facts.Slots, m.Facts.Memory, -1 // what is left only its link tells
 			if m.Age != cluster.Never {
 				k.Slots, k.Busy, k.Load = m.Load.Slots, m.Load.Busy, m.Load.Load
 			}
-			k.Free = k.Memory / int64(max(1, k.Slots)) * int64(max(0, k.Slots-k.Busy)) // only its link tells: till then as of its slots
 		}
 	}
 	known := len(p.known)
