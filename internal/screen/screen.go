@@ -5,7 +5,7 @@
 // place to save a cursor, and a program that saves one while we draw finds ours.
 //
 // The lines are shown only where they do no harm: when the build has lasted a second, while this process is in the foreground, and nobody has
-// the terminal raw (a full-screen program) or silent (a password). Close gives the whole terminal back, and so do Ctrl-Z and a panic of ours. The signals
+// the terminal raw (a full-screen program) or silent (a password). Close gives the whole terminal back, and so do Ctrl-Z, a panic of ours and SIGKILL (heir.go). The other signals
 // that end a process are the caller's, who closes.
 // Where there is no such terminal, one line is printed now and then instead.
 package screen
@@ -68,6 +68,9 @@ func (s *Screen) Close() {
 
 func (s *Screen) run() {
 	defer close(s.done)
+	if s.tty != nil {
+		defer s.tty.close()
+	}
 	defer s.hide() // also when we panic
 	changes, stops := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	if s.tty != nil {
@@ -115,6 +118,7 @@ func (s *Screen) step(now time.Time) {
 		s.hide()
 	case fullScreen:
 		s.tty.write(s.block.yield())
+		s.tty.inherits(nil)
 	case prompt, mute: // our lines stay as they are
 	case free:
 		if now.Sub(s.began) < patience {
@@ -130,6 +134,8 @@ func (s *Screen) step(now time.Time) {
 			s.healed = now
 		}
 		s.tty.write(out)
+		drawn := s.block
+		s.tty.inherits(drawn.erase(rows, cols))
 	}
 }
 
@@ -139,6 +145,7 @@ func (s *Screen) hide() {
 		return
 	}
 	s.tty.write(s.block.erase(s.tty.size()))
+	s.tty.inherits(nil)
 }
 
 // Shows says what a terminal with this environment can show: characters outside ASCII, colours.

@@ -13,6 +13,7 @@ type paper struct {
 	rows, cols int
 	used       use
 	writes     []string
+	will       string
 }
 
 func (p *paper) size() (int, int) { return p.rows, p.cols }
@@ -22,6 +23,9 @@ func (p *paper) write(b []byte) {
 		p.writes = append(p.writes, string(b))
 	}
 }
+
+func (p *paper) inherits(b []byte) { p.will = string(b) }
+func (p *paper) close()            {}
 
 func onPaper(lines func() []string) (*paper, *Screen, func(at time.Duration) []string) {
 	p := &paper{rows: 24, cols: 80}
@@ -77,6 +81,25 @@ func TestInTheBackgroundThereIsNoBlock(t *testing.T) {
 	s.hide()
 	if p.writes != nil {
 		t.Errorf("where writing stops: %q", p.writes)
+	}
+}
+
+// A kill leaves the terminal as the end of the build would.
+func TestTheHeirKnowsWhatThereIsToTakeAway(t *testing.T) {
+	p, s, step := onPaper(func() []string { return []string{"one", "two"} })
+	const away = save + whole + "\x1b[23;1H\x1b[m" + below + restore
+	step(time.Second)
+	if p.will != away {
+		t.Errorf("with a block: %q", p.will)
+	}
+	p.used = fullScreen
+	if step(2 * time.Second); p.will != "" {
+		t.Errorf("where a program has the screen: %q", p.will)
+	}
+	p.used = free
+	step(3 * time.Second)
+	if s.hide(); p.will != "" || p.writes[len(p.writes)-1] != away {
+		t.Errorf("without one: %q; %q", p.will, p.writes)
 	}
 }
 

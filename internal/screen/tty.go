@@ -22,10 +22,15 @@ type tty interface {
 	size() (rows, cols int)
 	use() use
 	write([]byte)
+	inherits([]byte) // what is to be written when we are killed
+	close()
 }
 
 // terminal is the kernel's.
-type terminal struct{ file *os.File }
+type terminal struct {
+	file *os.File
+	heir *heir
+}
 
 // terminalOf is the terminal to draw on, nil if there is none that can be drawn on.
 func terminalOf(c Config) tty {
@@ -35,7 +40,7 @@ func terminalOf(c Config) tty {
 	if _, err := unix.IoctlGetTermios(int(c.File.Fd()), unix.TCGETS); err != nil {
 		return nil
 	}
-	return terminal{c.File}
+	return terminal{c.File, new(heir)}
 }
 
 func (t terminal) size() (rows, cols int) {
@@ -74,3 +79,7 @@ func (t terminal) write(b []byte) {
 		t.file.Write(b)
 	}
 }
+
+func (t terminal) inherits(b []byte) { t.heir.inherits(t.file, b) }
+
+func (t terminal) close() { t.heir.dismiss() }

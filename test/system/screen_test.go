@@ -135,6 +135,24 @@ func TestAnInterruptedBuildLeavesNoBlock(t *testing.T) {
 	}
 }
 
+// The region stayed on the terminal, whose last rows then nobody could use.
+func TestABuildThatIsKilledLeavesNoBlock(t *testing.T) {
+	node1, _, _ := three(t)
+	dir := held(t, 12)
+	x := seat(t, node1, dir, 80, 24)
+	x.types("sh -c 'echo $$ >pid; exec mpmake'")
+	x.shows(" 12 running")
+	node1.Command("sh", "-c", "kill -9 $(cat "+filepath.Join(dir, "pid")+")").Run()
+	x.shows("Killed")
+	x.types("clear; seq 40")
+	x.shows("40\n$")
+	if lines := strings.Split(strings.TrimRight(x.run("capture-pane", "-p"), "\n"), "\n"); len(lines) != 24 || strings.Contains(strings.Join(lines, "\n"), "running") {
+		t.Errorf("in the end there is\n%s", strings.Join(lines, "\n"))
+	}
+	write(t, filepath.Join(dir, "go"), "") // make lives on
+	eventually(t, "the recipes have ended", func() bool { return strings.Count(strings.Join(x.history(), "\n"), "end t") == 12 })
+}
+
 func TestAQuietBuildSaysNothing(t *testing.T) {
 	node1, _, _ := three(t)
 	dir := project(t, 3)
