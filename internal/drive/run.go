@@ -111,11 +111,11 @@ func unstarted(err error) int {
 	return 126
 }
 
-// loadPolicy is what files say of the project in this directory, and what is built in.
+// loadPolicy is what files say of the project in this directory, and what is built in. A directory that was removed is in no project.
 func loadPolicy() (policy.Policy, error) {
 	dir, err := os.Getwd()
 	if err != nil {
-		return nil, err
+		dir = "/"
 	}
 	return policy.Load(dir, policy.Machine)
 }

@@ -142,3 +142,19 @@ func TestWithoutADaemonThereAreTheSlotsOfThisNode(t *testing.T) {
 		t.Errorf("%d, not %d", b.slots(), gauge.Slots())
 	}
 }
+
+// It was an error of ours, before the tool had a say.
+func TestADirectoryThatWasRemovedHasAPolicy(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "gone")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	t.Setenv("PWD", "")
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if rules, err := loadPolicy(); err != nil || len(rules) == 0 {
+		t.Errorf("%v, %v", rules, err)
+	}
+}
