@@ -15,7 +15,8 @@ var ends = []os.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall
 // tells are those that tell a tool what only it knows. Of most it ends, too; Go would ignore them.
 var tells = []os.Signal{syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM}
 
-// heed takes both from now on: whoever has made something has to take it away again. What was ignored for us must stay so for the tool.
+// heed takes both from now on: whoever has made something has to take it away again. What was ignored for us must stay so for the tool, which Go lets us
+// see of SIGHUP and SIGINT only.
 func heed() chan os.Signal {
 	signals := make(chan os.Signal, 8)
 	for _, s := range slices.Concat(ends, tells) {
