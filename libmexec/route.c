@@ -361,6 +361,11 @@ void stay_if_elsewhere(struct way *way, const void *actions, const char *file, b
 	way->stub = way->traced = NULL;
 }
 
+bool is_captured(const struct stat *output)
+{
+	return S_ISFIFO(output->st_mode) && (output->st_ino != own_output.st_ino || output->st_dev != own_output.st_dev);
+}
+
 bool executes_here(struct way *way)
 {
 	*way = (struct way){.why = KEPT_FUNCTION};
@@ -368,7 +373,7 @@ bool executes_here(struct way *way)
 		return false;
 	int saved = errno;
 	struct stat st;
-	bool pipe = fstat(1, &st) == 0 && S_ISFIFO(st.st_mode) && (st.st_ino != own_output.st_ino || st.st_dev != own_output.st_dev);
+	bool pipe = fstat(1, &st) == 0 && is_captured(&st);
 	errno = saved;
 	return pipe;
 }

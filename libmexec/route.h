@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/stat.h>
 
 #include "journal.h"
 
@@ -47,6 +48,8 @@ bool is_shell_function(const void *actions, struct way *way);
 void note_directories(void);
 void stay_if_elsewhere(struct way *way, const void *actions, const char *file, bool along);
 
+// is_captured says that a child of make's whose descriptor 1 this is is a $(shell).
+bool is_captured(const struct stat *output);
 // executes_here is for a function of the exec family: so does a $(shell).
 bool executes_here(struct way *way);
 // takes_place is for one, too: the program is to take the place of this process, a driver but no make.

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -36,7 +38,21 @@ static bool lives(pid_t pid)
 	return waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0;
 }
 
-// Looks at each child. To tell them is to send them SIGTERM, which make would do itself just before it deletes.
+// make ends without a word to its $(shell), and does not wait for it. A recipe that has put its output into a pipe looks like one: it is told by make.
+static bool is_function(pid_t pid)
+{
+	char name[32] = "/proc/", *at = name + strlen(name);
+	pid_t unit = 1;
+	while (pid / unit >= 10)
+		unit *= 10;
+	for (; unit > 0; unit /= 10)
+		*at++ = '0' + pid / unit % 10;
+	strcpy(at, "/fd/1");
+	struct stat st;
+	return stat(name, &st) == 0 && is_captured(&st);
+}
+
+// Looks at each child of make's but a $(shell). To tell them is to send them SIGTERM, which make would do itself just before it deletes.
 static bool have_children(bool tell)
 {
 	int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
@@ -52,9 +68,11 @@ static bool have_children(bool tell)
 				pid = pid * 10 + (buf[i] - '0');
 				continue;
 			}
-			if (pid > 0 && tell)
-				syscall(SYS_kill, pid, SIGTERM);
-			any = (pid > 0 && lives(pid)) || any;
+			if (pid > 0 && !is_function(pid)) {
+				if (tell)
+					syscall(SYS_kill, pid, SIGTERM);
+				any = lives(pid) || any;
+			}
 			pid = 0;
 		}
 	close(fd);
@@ -100,7 +118,7 @@ void unsettled(int sig, struct sigaction *old)
 		old->sa_handler = own[sig];
 }
 
-bool was_told(int sig)
+bool was_told(pid_t pid, int sig)
 {
-	return told && sig == SIGTERM;
+	return told && sig == SIGTERM && pid > 0 && pid != getpid() && !is_function(pid);
 }

@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 // settled gives the handler that is to be installed in place of a make's own for sig, and remembers that; another's action stays as it is. The old
 // action that sigaction then tells of goes through unsettled, which names the make's own again. Both leave everything alone where they are not needed.
@@ -11,6 +12,6 @@ const struct sigaction *settled(int sig, const struct sigaction *action, struct 
 void unsettled(int sig, struct sigaction *old);
 
 // was_told says that a child of ours has had the SIGTERM that make is about to send to it.
-bool was_told(int sig);
+bool was_told(pid_t pid, int sig);
 
 #endif
