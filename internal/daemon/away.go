@@ -57,7 +57,7 @@ func (c *caller) away(s place.Start) bool {
 	case refused != nil:
 		if refused.Why == mexecpb.Refused_ENVSETTER {
 			c.fail(fmt.Sprintf("%s: %s", s.Node, refused.Detail))
-			c.line.Status = mexec.Status{Code: mexec.LostStatus}
+			p.outcome(c.line, mexec.Status{Code: mexec.LostStatus}, mexec.Usage{})
 			p.ended(c.line, place.Renewal{})
 			return true
 		}
@@ -67,8 +67,8 @@ func (c *caller) away(s place.Start) bool {
 	case end != nil && slow != "":
 		return !r.anew(s.Node, slow, end)
 	case end != nil:
-		c.line.Status = mexec.Status{Code: int(end.Code), Signal: syscall.Signal(end.Signal), Core: end.Core}
-		c.line.Usage = mexec.Usage{User: link.Micros(end.UserUs), System: link.Micros(end.SystemUs), MaxRSS: link.Bytes(end.MaxRssKb)}
+		p.outcome(c.line, mexec.Status{Code: int(end.Code), Signal: syscall.Signal(end.Signal), Core: end.Core},
+			mexec.Usage{User: link.Micros(end.UserUs), System: link.Micros(end.SystemUs), MaxRSS: link.Bytes(end.MaxRssKb)})
 		r.giveBack(end.StdinTaken)
 		r.flushStreams()
 		if r.starved(s.Node, end) {
@@ -82,7 +82,7 @@ func (c *caller) away(s place.Start) bool {
 			r.learn(s.Node, end) // last, for nobody waits for it
 		}
 	case c.ctx.Err() != nil:
-		c.line.Status = mexec.Status{Signal: syscall.SIGKILL} // the caller is gone, and the job with it
+		p.outcome(c.line, mexec.Status{Signal: syscall.SIGKILL}, mexec.Usage{}) // the caller is gone, and the job with it
 		p.ended(c.line, place.Renewal{})
 	case !took:
 		c.enter(placing)
@@ -303,7 +303,7 @@ func (r *remote) tellEnd(end *mexecpb.End) {
 	r.letGo()
 	switch {
 	case lost != "" && succeeded:
-		r.line.Status = mexec.Status{Code: mexec.LostStatus}
+		r.d.placer.outcome(r.line, mexec.Status{Code: mexec.LostStatus}, r.line.Usage)
 		r.fail(lost)
 	case end.Signal != 0:
 		r.conn.Write(wire.AppendNumber(nil, wire.Killed, end.Signal))

@@ -236,7 +236,7 @@ func (c *caller) learnHere(b *burden, fd int) {
 		run.CPU = wall
 	}
 	if ok || b.cpu > 0 {
-		c.line.Usage = mexec.Usage{User: run.CPU, MaxRSS: b.peak >> 10} // for people; which part was the system's does not matter
+		c.d.placer.outcome(c.line, c.line.Status, mexec.Usage{User: run.CPU, MaxRSS: b.peak >> 10}) // for people; which part was the system's does not matter
 	}
 	run.OutOfMemory = b.peak > 0 && (!ok || status.Signal() == unix.SIGKILL) && c.d.warden.killed(b, mexec.Status{Signal: unix.SIGKILL})
 	if ok && status.Signaled() && !run.OutOfMemory {

@@ -19,6 +19,7 @@ import (
 	"mexec/internal/ctl"
 	"mexec/internal/ident"
 	"mexec/internal/ledger"
+	"mexec/internal/local"
 	"mexec/internal/logtest"
 )
 
@@ -283,4 +284,27 @@ func TestEveryQueryIsAnsweredWithJSONOrALineThatSaysWhichThereAre(t *testing.T) 
 	if err == nil || !strings.Contains(err.Error(), "unknown; known are nodes, build ID, jobs, ended N, why [WHICH], guests, drain [WHY], undrain, watch BUILD [NODES]") {
 		t.Error(err)
 	}
+}
+
+// Whoever asks why reads the line of a command that is about to end. Only the race detector sees what was wrong.
+func TestWhyMayBeAskedAtTheEndOfACommand(t *testing.T) {
+	_, second := two(t, nil)
+	over, asked := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(asked)
+		for {
+			select {
+			case <-over:
+				return
+			default:
+				second.answer(local.Cred{}, "why")
+			}
+		}
+	}()
+	for range 5 {
+		second.mexec("-n", "1", "true")
+		second.mexec("-n", "2", "true")
+	}
+	close(over)
+	<-asked
 }

@@ -208,6 +208,13 @@ func (p *placer) endedHere(j *ledger.Job, grant place.Grant) {
 	})
 }
 
+// outcome notes how a job has ended, before it is closed. Whoever asks why reads its line meanwhile.
+func (p *placer) outcome(j *ledger.Job, s mexec.Status, u mexec.Usage) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	j.Status, j.Usage = s, u
+}
+
 // lost closes a job that nobody knows the end of.
 func (p *placer) lost(j *ledger.Job, cause error) {
 	p.with(func(now time.Time) {

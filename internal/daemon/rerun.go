@@ -93,11 +93,12 @@ func (c *caller) rerun(l *link.Link, lost *mexec.LostError, why string) bool {
 	c.enter(placing)
 	c.d.placer.missing(c.line, fmt.Sprintf("%s was lost (%v): runs again: %s", lost.Node, lost.Cause, why))
 	if !c.d.outlived(c.ctx, l, lost.Node) {
-		c.line.Status = mexec.Status{Signal: syscall.SIGKILL}
+		signal := syscall.SIGKILL
 		if c.killed != 0 {
-			c.line.Status.Signal = c.killed
+			signal = c.killed
 			c.conn.Write(wire.AppendNumber(nil, wire.Killed, uint32(c.killed)))
 		}
+		c.d.placer.outcome(c.line, mexec.Status{Signal: signal}, mexec.Usage{})
 		c.d.placer.ended(c.line, place.Renewal{})
 		return false
 	}

@@ -109,7 +109,7 @@ func (r *remote) anew(node mexec.NodeID, slow string, end *mexecpb.End) bool {
 	c := r.caller
 	why, again := r.again(node)
 	if !again || end.Left {
-		c.line.Status = mexec.Status{Signal: syscall.SIGKILL}
+		c.d.placer.outcome(c.line, mexec.Status{Signal: syscall.SIGKILL}, mexec.Usage{})
 		c.conn.Write(wire.AppendNumber(nil, wire.Killed, uint32(syscall.SIGKILL)))
 		c.d.placer.ended(c.line, renewal(end))
 		return false

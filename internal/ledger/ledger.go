@@ -65,7 +65,7 @@ var follows = [Withdrawn + 1][]State{
 	Missing:  {Received, Ended},
 }
 
-// Job is one line of the book. Status and Usage are written by whoever closes it, before that; the rest under the lock of whoever owns the book.
+// Job is one line of the book. Status and Usage are written by whoever closes it, before that; all is under the lock of whoever owns the book.
 type Job struct {
 	ID       mexec.JobID   `json:"id"`
 	Build    mexec.BuildID `json:"build,omitempty"`
