@@ -25,6 +25,7 @@ type Load struct {
 const (
 	windowEntries = 40               // with encryption it is one packet of 1,400 bytes
 	windowMaxAge  = 10 * time.Minute // older news is no news
+	windowMost    = 1 << 16          // lives that are known, far more than any cluster has
 	windowKind    = 1
 	windowHead    = 4
 	windowEntry   = 32
@@ -67,7 +68,7 @@ func (w *window) merge(now time.Time, reports []report) {
 		if r.source == w.self || now.Sub(r.taken) > windowMaxAge {
 			continue
 		}
-		if old, ok := w.known[r.source]; !ok || r.seq > old.seq {
+		if old, ok := w.known[r.source]; ok && r.seq > old.seq || !ok && len(w.known) < windowMost {
 			w.known[r.source] = r
 		}
 	}

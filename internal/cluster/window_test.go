@@ -139,3 +139,26 @@ func TestPickIsOwnReportThenTheFreshest(t *testing.T) {
 		t.Errorf("known %+v", w.known)
 	}
 }
+
+// A member that makes nodes up filled the memory of all others: each is kept for ten minutes.
+func TestNoMoreLivesAreKnownThanAClusterHas(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	w := newWindow(source{1, 1})
+	w.sample(now, Load{})
+	old := report{source: source{2, 1}, seq: 1, taken: now}
+	w.merge(now, []report{old})
+	for i := range life(2 * windowMost) {
+		w.merge(now, []report{{source: source{3, i}, seq: 1, taken: now}})
+	}
+	old.seq, old.load.Busy = 2, 7
+	w.merge(now, []report{old})
+	if len(w.known) > windowMost || w.known[old.source].load.Busy != 7 {
+		t.Errorf("%d lives, %+v", len(w.known), w.known[old.source])
+	}
+	later := now.Add(2 * windowMaxAge)
+	w.forget(later)
+	w.merge(later, []report{{source: source{4, 1}, seq: 1, taken: later}})
+	if len(w.known) != 1 {
+		t.Errorf("%d lives are left", len(w.known))
+	}
+}
