@@ -29,6 +29,7 @@ static struct {
 	int (*addfchdir)(posix_spawn_file_actions_t *, int);
 	int (*execve)(const char *, char *const[], char *const[]);
 	int (*execvpe)(const char *, char *const[], char *const[]);
+	int (*execvp)(const char *, char *const[]);
 	int (*sigaction)(int, const struct sigaction *, struct sigaction *);
 } real;
 
@@ -43,6 +44,7 @@ __attribute__((constructor)) static void load(void)
 	*(void **)&real.addchdir = dlsym(RTLD_NEXT, "posix_spawn_file_actions_addchdir_np");
 	*(void **)&real.addfchdir = dlsym(RTLD_NEXT, "posix_spawn_file_actions_addfchdir_np");
 	*(void **)&real.execve = dlsym(RTLD_NEXT, "execve");
+	*(void **)&real.execvp = dlsym(RTLD_NEXT, "execvp");
 	*(void **)&real.execvpe = dlsym(RTLD_NEXT, "execvpe");
 	*(void **)&real.sigaction = dlsym(RTLD_NEXT, "sigaction");
 	start_routing();
@@ -227,9 +229,8 @@ EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 	return execute_here(direct, way, path, path, argv, envp);
 }
 
-EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
+static int execute_along(int (*direct)(const char *, char *const[], char *const[]), const char *file, char *const argv[], char *const envp[])
 {
-	int (*direct)(const char *, char *const[], char *const[]) = REAL(execvpe);
 	char room[PATH_MAX];
 	const char *path = file;
 	struct way way;
@@ -240,14 +241,26 @@ EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 	return execute_here(direct, way, path, file, argv, envp);
 }
 
+EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
+{
+	return execute_along(REAL(execvpe), file, argv, envp);
+}
+
 EXPORT int execv(const char *path, char *const argv[])
 {
 	return execve(path, argv, environ);
 }
 
+// A library behind us may stand in front of execvp and not of execvpe.
+static int real_execvp(const char *file, char *const argv[], char *const envp[])
+{
+	return envp == environ ? real.execvp(file, argv) : real.execvpe(file, argv, envp);
+}
+
 EXPORT int execvp(const char *file, char *const argv[])
 {
-	return execvpe(file, argv, environ);
+	load();
+	return execute_along(real_execvp, file, argv, environ);
 }
 
 EXPORT int execl(const char *path, const char *arg, ...)

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-const char *stub_path, *preload_path, *vfork_path, *capture_path, *musl_path, *static_path, *waits_path, *load_path;
+const char *stub_path, *preload_path, *vfork_path, *capture_path, *musl_path, *other_path, *static_path, *waits_path, *load_path;
 char *family_paths;
 
 void fail(const char *file, int line, const char *format, ...)

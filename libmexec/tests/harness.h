@@ -48,7 +48,7 @@ _Noreturn void fail(const char *file, int line, const char *format, ...) __attri
 
 #define LIST(...) ((char *[]){__VA_ARGS__, NULL})
 
-extern const char *stub_path, *preload_path, *vfork_path, *capture_path, *musl_path, *static_path, *waits_path, *load_path; // absolute
+extern const char *stub_path, *preload_path, *vfork_path, *capture_path, *musl_path, *other_path, *static_path, *waits_path, *load_path; // absolute
 extern char *family_paths;				   // programs that are linked with libmexec, each ended by a colon
 
 // file writes a file of the test's directory.

@@ -77,6 +77,23 @@ TEST(what_file_actions_do_is_done_once_and_decides)
 	SAME(times(contents("log"), "/true"), 4); // not that all have run here
 }
 
+// Of what stays, another library is told what it would be without us. A line that names a make stays.
+TEST(a_library_behind_us_is_called_as_without_us)
+{
+	refused_files();
+	char both[9000], alone[4200];
+	snprintf(both, sizeof(both), "LD_PRELOAD=%s:%s", preload_path, other_path);
+	snprintf(alone, sizeof(alone), "LD_PRELOAD=%s", other_path);
+	serve_here("sock", "log");
+	run("/usr/bin/env", LIST("env", alone, (char *)vfork_path, "exit 5 # make"), stub_path, NULL); // the C library's own search leaves an errno
+	char *without = strdup(contents("hooked"));
+	SAME(times(without, "execvp"), 1);
+	unlink("hooked");
+	run("/usr/bin/env", LIST("env", both, (char *)vfork_path, "exit 5 # make"), stub_path, NULL);
+	SAME_TEXT(contents("hooked"), without);
+	SAME_TEXT(contents("log"), "");
+}
+
 TEST(in_a_program_that_is_no_make_nothing_happens)
 {
 	serve_here("sock", "log");

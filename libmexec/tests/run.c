@@ -49,12 +49,13 @@ int main(int argc, char **argv)
 	vfork_path = realpath(getenv("VFORK"), NULL);
 	capture_path = realpath(getenv("CAPTURE"), NULL);
 	musl_path = realpath(getenv("MUSL"), NULL);
+	other_path = realpath(getenv("OTHER"), NULL);
 	static_path = realpath(getenv("STATIC"), NULL);
 	waits_path = realpath(getenv("WAITS"), NULL);
 	load_path = realpath(getenv("LOAD"), NULL);
 	family_paths = getenv("FAMILY");
-	if (stub_path == NULL || preload_path == NULL || vfork_path == NULL || musl_path == NULL || static_path == NULL || waits_path == NULL || load_path == NULL || family_paths == NULL) {
-		fprintf(stderr, "STUB, PRELOAD, VFORK, MUSL, STATIC, WAITS, LOAD and FAMILY must name what is to be tested\n");
+	if (stub_path == NULL || preload_path == NULL || vfork_path == NULL || musl_path == NULL || other_path == NULL || static_path == NULL || waits_path == NULL || load_path == NULL || family_paths == NULL) {
+		fprintf(stderr, "STUB, PRELOAD, VFORK, MUSL, OTHER, STATIC, WAITS, LOAD and FAMILY must name what is to be tested\n");
 		return 2;
 	}
 	// Whatever started us may ignore some: glibc's posix_spawn does so for the two that it hides.
