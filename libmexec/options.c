@@ -58,6 +58,8 @@ static void long_option(struct options *o, const char *option)
 		if (!rerun_flags(option + sizeof(rerun) - 1, &o->rerun))
 			refuse("not never, safe, slow or always: ", option);
 		o->chosen = true;
+	} else if (strcmp(option, "--rerun") == 0) { // as mprun takes it
+		refuse("=MODE is missing after ", option);
 	} else if (strcmp(option, "--help") == 0) {
 		static char text[sizeof(usage) + sizeof(help)];
 		memcpy(text, usage, sizeof(usage) - 1);

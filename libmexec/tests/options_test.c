@@ -32,6 +32,8 @@ TEST(an_unknown_option_is_one_line_and_status_2)
 	SAME_TEXT(contents("err"), "mexec: unknown option --verbose\n");
 	SAME(run_here(LIST("mexec", "--rerun=maybe", "true")), 2);
 	SAME_TEXT(contents("err"), "mexec: not never, safe, slow or always: --rerun=maybe\n");
+	SAME(run_here(LIST("mexec", "--rerun", "safe", "true")), 2);
+	SAME_TEXT(contents("err"), "mexec: =MODE is missing after --rerun\n");
 	SAME(run_here(LIST("mexec", "-n")), 2);
 	SAME_TEXT(contents("err"), "mexec: a value is missing after -n\n");
 	SAME(run_here(LIST("mexec")), 2);
