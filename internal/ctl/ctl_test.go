@@ -146,6 +146,8 @@ func TestACommandLineWithoutSenseIsOneLineAndStatus2(t *testing.T) {
 		{[]string{"join", "h:", "--token", "x"}, `join: "h:": not HOST:PORT`},
 		{[]string{"join", ":1", "--token", "x"}, `join: ":1": not HOST:PORT`},
 		{[]string{"token", "--ttl", "x"}, `invalid argument "x" for "--ttl" flag: time: invalid duration "x"`},
+		{[]string{"drain", "--timeout", "1s"}, "drain: --timeout 1s: how long --wait waits at most"},
+		{[]string{"drain", "--wait", "--timeout", "-1s"}, "drain: --timeout -1s: how long --wait waits at most"},
 		{[]string{"completion"}, "completion: bash, zsh or fish is missing"},
 		{[]string{"completion", "tcsh"}, `completion: "tcsh": not bash, zsh or fish`},
 	} {

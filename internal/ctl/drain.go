@@ -37,6 +37,9 @@ says so.`,
 			if strings.TrimSpace(why) != why || strings.ContainsAny(why, "\n\r") {
 				return usageError{errors.New("drain: --why is not one line of text")}
 			}
+			if patience != 0 && !wait || patience < 0 {
+				return usageError{fmt.Errorf("drain: --timeout %v: how long --wait waits at most", patience)}
+			}
 			socket := socketOr(socket, env)
 			if err := mine(cmd.Context(), socket, "drain", args); err != nil {
 				return err
