@@ -168,16 +168,22 @@ func withPort(host, addr string) string {
 	return net.JoinHostPort(host, port)
 }
 
-// startLine is how to start the daemon of this place.
-func (p *place) startLine(env Env) string {
-	if env.Root && env.Systemd && p.state == "" && p.config == "" {
-		return "systemctl enable --now mexecd"
+// start is how to start the daemon of this place. One that runs already was alone when it began, and stays so until it begins anew.
+func (p *place) start(ctx context.Context, env Env, c *config.Config) string {
+	ctx, cancel := context.WithTimeout(ctx, queryTime)
+	defer cancel()
+	words, unit := "Start the daemon here", "enable --now"
+	if Query(ctx, c.Socket, "nodes", new([]mexec.Node)) == nil {
+		words, unit = "The daemon here must be started anew to find this out", "restart"
 	}
-	line := "mexecd"
-	for _, f := range [][2]string{{"config", p.config}, {"state", p.state}, {"advertise", p.advertise}} {
-		if f[1] != "" {
-			line += " --" + f[0] + " " + f[1]
+	line := "systemctl " + unit + " mexecd"
+	if !env.Root || !env.Systemd || p.state != "" || p.config != "" {
+		line = "mexecd"
+		for _, f := range [][2]string{{"config", p.config}, {"state", p.state}, {"advertise", p.advertise}} {
+			if f[1] != "" {
+				line += " --" + f[0] + " " + f[1]
+			}
 		}
 	}
-	return line
+	return words + ":\n\n    " + line + "\n"
 }

@@ -116,6 +116,19 @@ func TestInitTokenAndJoinMakeACluster(t *testing.T) {
 	}
 }
 
+// One that was started first stays alone, and "enable --now" is nothing to it: others were refused by a port where nobody listens.
+func TestADaemonThatRunsAlreadyIsToBeStartedAnew(t *testing.T) {
+	state := t.TempDir()
+	socket, _ := answers(t, cluster)
+	if err := os.Symlink(socket, filepath.Join(state, "mexecd.sock")); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := mexecctl(t, "init", "--state", state, "--advertise", "10.0.0.1")
+	if want := "\nThe daemon here must be started anew to find this out:\n\n    mexecd --state " + state; code != 0 || errs != "" || !strings.Contains(out, want) {
+		t.Errorf("%d, %s%s", code, out, errs)
+	}
+}
+
 // serve opens the link port of a node, for joining.
 func serve(t *testing.T, id *ident.Identity) string {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")

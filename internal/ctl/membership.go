@@ -19,7 +19,7 @@ func initCommand(env Env) *cobra.Command {
 		Use:   "init",
 		Short: "Make a cluster; this machine is its first node and the one that lets others in",
 		Args:  exactly(),
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := p.load(env)
 			if err != nil {
 				return err
@@ -43,7 +43,7 @@ func initCommand(env Env) *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(env.Stdout, "Made cluster %s in %s. This machine is node %d, %s.\n\n", id.Cluster, c.State, id.Number, id.Name)
-			fmt.Fprintf(env.Stdout, "Start the daemon here:\n\n    %s\n\n", p.startLine(env))
+			fmt.Fprintln(env.Stdout, p.start(cmd.Context(), env, c))
 			fmt.Fprintf(env.Stdout, "Then run this on each machine that is to join, within %v:\n\n    %s\n\n", short(ident.DefaultTTL), joinLine(c, host, token))
 			fmt.Fprintf(env.Stdout, "After that, mexecctl token lets more machines in.\n")
 			return nil
@@ -117,7 +117,7 @@ func joinCommand(env Env) *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(env.Stdout, "This machine is node %d, %s, of cluster %s.\n\n", id.Number, id.Name, id.Cluster)
-			fmt.Fprintf(env.Stdout, "Start the daemon here:\n\n    %s\n", p.startLine(env))
+			fmt.Fprint(env.Stdout, p.start(cmd.Context(), env, c))
 			return nil
 		},
 	}

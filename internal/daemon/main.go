@@ -110,7 +110,7 @@ func open(c *config.Config, log *slog.Logger, keeper Keeper) (*Daemon, error) {
 	id, err := ident.Load(c.State)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		log.Info(fmt.Sprintf("no identity in %s: this node is alone until `mexecctl init` or `mexecctl join`", c.State))
+		log.Info(fmt.Sprintf("no identity in %s: this node is alone until mexecctl init or join has made one and mexecd is started anew", c.State))
 	case err != nil:
 		return nil, err
 	default:
