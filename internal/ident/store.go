@@ -88,8 +88,11 @@ func load(dir string) (*Identity, error) {
 	return id, nil
 }
 
-// writable makes the directory and a file in it: there is no other way to find out whether it can be done.
+// writable makes the directory and a file in it, since there is no other way to find out whether it can be done, and takes both away again: who is refused
+// has none.
 func writable(dir string) error {
+	_, err := os.Stat(dir)
+	made := errors.Is(err, fs.ErrNotExist)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -98,7 +101,11 @@ func writable(dir string) error {
 		return fmt.Errorf("%s: %w", dir, errors.Unwrap(err)) // whose file has a random name
 	}
 	f.Close()
-	return os.Remove(f.Name())
+	err = os.Remove(f.Name())
+	if err == nil && made {
+		err = os.Remove(dir)
+	}
+	return err
 }
 
 // create writes a whole new identity.

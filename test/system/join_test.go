@@ -81,7 +81,7 @@ func TestATokenThatIsNotGoodIsRefusedInOneLineAtBothEnds(t *testing.T) {
 	for name, c := range map[string]struct{ token, client, server string }{
 		"wrong":              {wrong, "refused: token: wrong", "refused: token: wrong"},
 		"expired":            {expired, "refused: token: expired at 20", "refused: token: expired at 20"},
-		"of another cluster": {foreign, "it is not of the cluster that made the token; nothing was sent", "refused: the other side did not accept our certificate"},
+		"of another cluster": {foreign, "it is not of the cluster that made the token, or the token is mistyped; nothing was sent", "refused: the other side did not accept our certificate"},
 		"no token":           {"hello", "token: malformed", ""},
 	} {
 		since := len(node1.Log())
@@ -157,7 +157,7 @@ func TestAManInTheMiddleHearsNothingOfTheToken(t *testing.T) {
 	}
 	state := filepath.Join(t.TempDir(), "state")
 	r := run(t, exec.Command(root, "join", ln.Addr().String(), "--token", token, "--state", state, "--name", "victim"))
-	if r.code != 1 || !strings.HasSuffix(r.errs, "it is not of the cluster that made the token; nothing was sent\n") {
+	if r.code != 1 || !strings.HasSuffix(r.errs, "it is not of the cluster that made the token, or the token is mistyped; nothing was sent\n") {
 		t.Errorf("%+v", r)
 	}
 	if h := <-heard; strings.Contains(h, token) || strings.Contains(h, "victim") || strings.Contains(h, `"csr"`) || h == "" {
