@@ -8,7 +8,7 @@
 # make sim      simulate placement on 2 to 10,000 nodes and write docs/placement again
 # make bench    print the figures of docs/BENCH.md again
 # make builds   git on 8 hosts beside ssh, distcc, pump, icecc and one machine with all the CPUs: docs/BUILDS.md (as root; an hour, on a quiet machine)
-# make install  DESTDIR= PREFIX=/usr
+# make install  DESTDIR= PREFIX=/usr; make uninstall with the same
 
 PREFIX  := /usr
 DESTDIR :=
@@ -87,6 +87,16 @@ install:
 	bin/mexecctl completion bash >$(SHARE)/bash-completion/completions/mexecctl
 	bin/mexecctl completion zsh >$(SHARE)/zsh/site-functions/_mexecctl
 
+# What install has made, but for directories that others may use. Settings and the node's identity stay: /etc/mexec, /var/lib/mexec.
+uninstall:
+	cd $(DESTDIR)$(PREFIX) && rm -rf lib/mexec && rm -f bin/mexec bin/mexecvp bin/mpmake bin/mprun bin/mexecctl bin/mexec-test sbin/mexecd \
+		include/mexec.h lib/libmexec.a lib/libmexec.so lib/libmexec.so.[0-9]* lib/pkgconfig/mexec.pc lib/systemd/system/mexecd.service \
+		$(patsubst packaging/man/%.1,share/man/man1/%.1,$(wildcard packaging/man/*.1)) share/man/man1/mexecvp.1 \
+		$(patsubst packaging/man/%.8,share/man/man8/%.8,$(wildcard packaging/man/*.8)) share/man/man3/mexec.3 \
+		$$(sed -n 's,^\.Fo \(.*\),share/man/man3/\1.3,p' $(CURDIR)/packaging/man/mexec.3) \
+		$(addprefix share/bash-completion/completions/,mexec mexecvp mpmake mprun mexecctl) \
+		share/zsh/site-functions/_mexec share/zsh/site-functions/_mexecctl
+
 # Needs protoc and, in PATH, protoc-gen-go v1.36.12 and protoc-gen-go-grpc v1.6.2.
 proto:
 	cd internal/wire && protoc --go_out=mexecpb --go_opt=paths=source_relative \
@@ -103,4 +113,4 @@ clean:
 	$(MAKE) -C libmexec clean
 	rm -rf bin tmp
 
-.PHONY: all test conformance suite stress projects demo bench builds sim lint install proto deps test-deps clean
+.PHONY: all test conformance suite stress projects demo bench builds sim lint install uninstall proto deps test-deps clean
