@@ -206,9 +206,15 @@ func (s *Slots) firstOf(u *user, fit bool, now time.Time) *claim {
 	return best
 }
 
+// before says who of two is next: who would hold no more for his weight with one slot more than the other holds now, else by the time that they have had. So it is for a
+// weight as it is for many users: on few slots the one with the large weight would always be the one who holds the least, and the other would starve. Who holds nothing is
+// behind nobody but for that time.
 func (p *part) before(o *part, now time.Time) bool {
-	if a, b := float64(p.held+1)/p.weight, float64(o.held+1)/o.weight; a != b {
-		return a < b
+	switch {
+	case float64(p.held+1)*o.weight <= float64(o.held)*p.weight:
+		return true
+	case float64(o.held+1)*p.weight <= float64(p.held)*o.weight:
+		return false
 	}
 	if a, b := p.upTo(now), o.upTo(now); a != b {
 		return a < b

@@ -2,6 +2,7 @@ package place
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -171,6 +172,24 @@ func TestWeightsOfUsers(t *testing.T) {
 	serve(t, s, 40)
 	if m := heldBy(s); m[1] != 9 || m[2] != 3 {
 		t.Errorf("users of weight 3 and 1 hold %v of 12", m)
+	}
+}
+
+// Whose weight was large held the least for it with all slots but none, and the other starved.
+func TestWeightsHoldOnFewSlotsToo(t *testing.T) {
+	for _, c := range []struct {
+		slots  int
+		weight float64
+	}{{1, 3}, {2, 3}, {2, 20}, {3, 0.3}, {8, 3}, {8, 50}} {
+		s := NewSlots(c.slots)
+		s.Weigh(1, c.weight)
+		s.Want("a", []Share{{UID: 1, Slots: 20}}, t0)
+		s.Want("b", []Share{{UID: 2, Slots: 20}}, t0)
+		times := map[uint32]time.Duration{1: 90 * time.Millisecond, 2: 110 * time.Millisecond}
+		part, want := slotTime(s, times, t0, 400*time.Second)[1], c.weight/(c.weight+1)
+		if math.Abs(part-want) > 0.02 {
+			t.Errorf("on %d slots a user of weight %v beside one of weight 1 has %.3f of them, not %.3f", c.slots, c.weight, part, want)
+		}
 	}
 }
 
