@@ -37,6 +37,7 @@ type Config struct {
 	OwnerFirst bool
 	OwnerFloor int
 	GuestNice  int
+	Weights    []Weight
 	Allow      []Net
 	Join       []string
 	KeepAlive  time.Duration

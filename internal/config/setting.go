@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -98,6 +99,17 @@ var settings = []setting{
 		meaning: "0 to 19: how much nicer commands of other nodes run here than their callers have them; 20: only when no other process wants the CPU",
 		set:     whole(func(c *Config) *int { return &c.GuestNice }, 20),
 		get:     func(c *Config) []string { return []string{strconv.Itoa(c.GuestNice)} },
+	}, {
+		name: "weights", list: true, shown: "1 for each",
+		meaning: "how much of this node's slots users get beside others who want them, such as alice=3 or 1004=0.5; by name or number",
+		set:     weights,
+		get: func(c *Config) []string {
+			s := []string{}
+			for _, w := range c.Weights {
+				s = append(s, w.text)
+			}
+			return s
+		},
 	}, {
 		name: "allow", list: true, shown: "any member",
 		meaning: "networks that may connect, CIDR or address/mask; loopback always may. Bare arguments are pairs of address and mask",
@@ -296,6 +308,36 @@ func memoryText(n int64) string {
 		return ""
 	}
 	return strconv.FormatFloat(float64(n)/(1<<10), 'f', -1, 64) + "KiB"
+}
+
+// Weight is how much of a node's slots a user gets beside another of weight 1.
+type Weight struct {
+	UID  uint32
+	Of   float64
+	text string
+}
+
+func weights(c *Config, s string) error {
+	if s == "" {
+		c.Weights = nil
+	}
+	for one := range fields(s) {
+		name, number, _ := strings.Cut(one, "=")
+		of, err := strconv.ParseFloat(number, 64)
+		if err != nil || name == "" || !(of >= 0.01 && of <= 100) {
+			return fmt.Errorf("%q: not USER=WEIGHT, such as alice=3, of a weight from 0.01 to 100", one)
+		}
+		uid, err := strconv.ParseUint(name, 10, 32)
+		if err != nil {
+			u, err := user.Lookup(name)
+			if err != nil {
+				return fmt.Errorf("%q: no user %s in /etc/passwd: give the number", one, name)
+			}
+			uid, _ = strconv.ParseUint(u.Uid, 10, 32)
+		}
+		c.Weights = append(c.Weights, Weight{uint32(uid), of, one})
+	}
+	return nil
 }
 
 func allow(c *Config, s string) error {

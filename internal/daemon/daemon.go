@@ -46,9 +46,10 @@ type Config struct {
 	Allow      func(netip.Addr) bool // nil: any member
 	Slots      int                   // 0: as many as CPUs that may be used
 	Labels     []string
-	OwnerFirst bool // what this node's users do besides shrinks what other homes get
-	OwnerFloor int  // to no less than so many slots
-	GuestNice  int  // 0 to 19: how much nicer commands of others are than at home; 20: they run when nothing else does
+	OwnerFirst bool               // what this node's users do besides shrinks what other homes get
+	OwnerFloor int                // to no less than so many slots
+	GuestNice  int                // 0 to 19: how much nicer commands of others are than at home; 20: they run when nothing else does
+	Weights    map[uint32]float64 // of users, by whose weight slots are shared; 1 for who is not in it
 	KeepAlive  time.Duration
 	MaxSkew    time.Duration
 	RootJobs   bool
@@ -134,6 +135,9 @@ func (d *Daemon) open() (err error) {
 	}
 	d.self = self.Name
 	d.placer = newPlacer(self, d.now)
+	for uid, of := range cfg.Weights {
+		d.placer.slots.Weigh(uid, of)
+	}
 	d.costs = newCosts(self.Name, d.placer)
 	d.costs.cpus(self.Name, self.CPUs)
 	d.warden = newWarden(d)

@@ -100,9 +100,12 @@ func open(c *config.Config, log *slog.Logger, keeper Keeper) (*Daemon, error) {
 	}
 	cfg := Config{
 		Socket: c.Socket, State: c.State, Listen: c.Listen, Gossip: c.Gossip, Advertise: c.Advertise, Join: c.Join,
-		Slots: c.Slots, Memory: c.Memory, Labels: c.Labels, OwnerFirst: c.OwnerFirst, OwnerFloor: c.OwnerFloor, GuestNice: c.GuestNice,
+		Slots: c.Slots, Memory: c.Memory, Labels: c.Labels, OwnerFirst: c.OwnerFirst, OwnerFloor: c.OwnerFloor, GuestNice: c.GuestNice, Weights: map[uint32]float64{},
 		KeepAlive: c.KeepAlive, MaxSkew: c.MaxSkew, RootJobs: c.RootJobs,
 		Cgroup: c.Cgroup, Stage: Beside("mexec-stage"), Debug: c.Debug, Log: log, Keeper: keeper,
+	}
+	for _, w := range c.Weights {
+		cfg.Weights[w.UID] = w.Of
 	}
 	if len(c.Allow) > 0 {
 		cfg.Allow = func(a netip.Addr) bool { return c.Allows(a) }

@@ -3,6 +3,7 @@ package system_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -29,12 +30,56 @@ func stubs(h *hosts.Host) (n int) {
 func TestTwoHomesShareAWorkerFairlyAndNeverOverloadIt(t *testing.T) {
 	needRoot(t)
 	hs := hosts.Test(t, hosts.Config{N: 3, Slots: 2, Bin: bin})
-	if err := hs.WaitUp(t.Context(), 3); err != nil {
+	const each = 40
+	share := contend(t, hs, each, func(h *hosts.Host, script string, arg ...string) *exec.Cmd { return sh(h, script, arg...) })
+	if share < each*3/10 || share > each*7/10 {
+		t.Errorf("of the first %d jobs %d were those of home1", each, share)
+	}
+}
+
+func TestAUserOfThreeTimesTheWeightGetsThreeTimesTheSlots(t *testing.T) {
+	needRoot(t)
+	hs := hosts.Test(t, hosts.Config{N: 3, Slots: 2, Bin: bin})
+	node3 := hs.All[2]
+	write(t, node3.Config(), "weights = ['1001=3']\n")
+	if err := node3.KillDaemon(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := node3.StartDaemon(); err != nil {
 		t.Fatal(err)
 	}
 	const each = 40
-	dir := t.TempDir()
+	share := contend(t, hs, each, func(h *hosts.Host, script string, arg ...string) *exec.Cmd {
+		uid := "1001"
+		if h != hs.All[0] {
+			uid = "1002"
+		}
+		return h.Command("setpriv", append([]string{"--reuid", uid, "--regid", uid, "--clear-groups", "sh", "-c", script, "sh"}, arg...)...)
+	})
+	if share < each*6/10 || share > each*9/10 {
+		t.Errorf("of the first %d jobs %d were those of the user of weight 3", each, share)
+	}
+}
+
+// contend lets home1 and home2 start each jobs for node 3, which begin at once, and says how many of the first each were those of home1. While both have jobs that wait,
+// that is its share.
+func contend(t *testing.T, hs *hosts.Hosts, each int, command func(h *hosts.Host, script string, arg ...string) *exec.Cmd) (share int) {
+	t.Helper()
+	if err := hs.WaitUp(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp(hs.Dir, "contend")
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	log, gate := filepath.Join(dir, "log"), filepath.Join(dir, "go")
+	write(t, log, "")
+	if err := os.Chmod(log, 0o666); err != nil {
+		t.Fatal(err)
+	}
 	hold := func() func() result {
 		return background(t, hs.All[0].Command("mexec", "-n", "3", "sh", "-c", counted, "counted", filepath.Join(dir, "held"), gate))
 	}
@@ -43,7 +88,9 @@ func TestTwoHomesShareAWorkerFairlyAndNeverOverloadIt(t *testing.T) {
 	var homes []func() result
 	for i, h := range hs.All[:2] {
 		script := `for i in $(seq "$1"); do mexec -n 3 sh -c "$2" timed "$3" "$4" & done; wait`
-		homes = append(homes, background(t, sh(h, script, fmt.Sprint(each), timed, log, fmt.Sprint("home", i+1))))
+		cmd := command(h, script, fmt.Sprint(each), timed, log, fmt.Sprint("home", i+1))
+		cmd.Dir = dir
+		homes = append(homes, background(t, cmd))
 	}
 	eventually(t, "all jobs of both homes wait", func() bool { return stubs(hs.All[0]) == 2+each && stubs(hs.All[1]) == each })
 	write(t, gate, "")
@@ -64,18 +111,14 @@ func TestTwoHomesShareAWorkerFairlyAndNeverOverloadIt(t *testing.T) {
 		most = max(most, now)
 	}
 	if most > 2 || len(order) != 2*each {
-		t.Errorf("%d jobs ran, %d at once on 2 slots", len(order), most)
+		t.Fatalf("%d jobs ran, %d at once on 2 slots", len(order), most)
 	}
-	// While both have jobs that wait, each gets half.
-	share := 0
 	for _, home := range order[:each] {
 		if home == "home1" {
 			share++
 		}
 	}
-	if share < each*3/10 || share > each*7/10 {
-		t.Errorf("of the first %d jobs %d were those of home1", each, share)
-	}
+	return share
 }
 
 // News of who is busy is a second old: of commands that come faster than that, all would go to the node that was free. The original kept a
