@@ -20,7 +20,7 @@ type Difference struct {
 	Tests   string // a regular expression of whole names; "": it shows everywhere
 	Facts   string // a regular expression of the whole names of what differs
 	Why     string
-	Race    bool // whether it shows is a matter of time: it stands in the table, shown or not
+	Race    bool // whether it shows is a matter of time, or of the machine: it stands in the table, shown or not
 }
 
 var away = []string{there, preload, library}
@@ -164,6 +164,14 @@ var Declared = []Difference{
 		Tests:   `stop: by a kill, STOP`,
 		Facts:   `program`,
 		Why:     "the one signal beside KILL that no process hears of; its parent alone is told. TSTP stops both",
+	},
+	{
+		Name:    "that there is a core is not in the status",
+		Runners: away,
+		Tests:   `exit: with a core`,
+		Facts:   `status`,
+		Why:     "the stub dies of the same signal and must write no core of its own; the program's lies where it ran",
+		Race:    true,
 	},
 	{
 		Name:    "the signal of a parent's death is not seen",

@@ -13,6 +13,7 @@ var endings = map[string]Test{
 	"exit: more than a byte": same(Call{Env: []string{"PROBE=exit 256"}}),
 	"exit: less than zero":   same(Call{Env: []string{"PROBE=exit -1"}}),
 	"exit: told before":      same(Call{Env: []string{"PROBE=tell exit 5"}}),
+	"exit: with a core":      same(Call{Setup: orders("chdir DIR rlimit 4 100000000 100000000"), Env: []string{"PROBE=die 11"}}),
 }
 
 // exits counts each status, with a few calls under way at a time.

@@ -32,6 +32,9 @@ func (s *stage) outcome(cmd *exec.Cmd, r Runner, errnoFile, out, errs string) Ou
 		o["errno"] = errno
 	case ws.Signaled():
 		o["status"] = fmt.Sprintf("signal %d", int(ws.Signal()))
+		if ws.CoreDump() {
+			o["status"] += " with a core"
+		}
 	default:
 		o["status"] = fmt.Sprintf("exit %d", ws.ExitStatus())
 	}
