@@ -22,7 +22,7 @@ var rows = []row{
 	{name: "Redis", pkg: "redis", command: "mpmake MALLOC=libc OPTIMIZATION=-O1"},
 	{name: "git", pkg: "git", command: "mpmake " + gitOptions},
 	{name: "git, its tests", pkg: "git", needs: []string{"prove"}, prepare: "make " + gitOptions,
-		command: "cd t && mprun prove -j8 ./t000[1-9]-*.sh ./t001?-*.sh ./t002[0-6]-*.sh",
+		command: "cd t && mprun prove -j32 ./t000[1-9]-*.sh ./t001?-*.sh ./t002[0-6]-*.sh",
 		says:    regexp.MustCompile(`(?m)^Files=\d+, Tests=\d+|^Result: \w+$|^\./t\S+ \.+ .*$`)},
 	{name: "SQLite, configure", pkg: "sqlite3", command: "mprun ./configure " + sqliteOptions, limit: configure, results: configured},
 	{name: "SQLite", pkg: "sqlite3", needs: []string{"tclsh"}, prepare: "./configure " + sqliteOptions, command: "mpmake libsqlite3.la"},

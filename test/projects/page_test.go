@@ -21,7 +21,7 @@ a node has more than 1.5 times its fair share, unless the row says why it can't 
 tool, mpmake itself, and all that stayed are in it. Elapsed times are those of one run and move with what else the machine does.
 
 - **identical**: of the objects, archives and executables (or of the pictures, documents, configured files, or results of tests), how many are the same as in a plain build, byte
-  for byte. What differs between two plain builds too is not counted.
+  for byte. What differs between two plain builds too is not counted, nor the line in which libtool names the host that it was configured on.
 - **placed**: the commands, and their part of the CPU time. **Shares**: the CPU time of node 1 (home) to 4, as multiples of a fair share.
 - **of one host**: elapsed, as a ratio to the plain build on one of the four hosts (ideal: 0.25). **Of the whole**: to the plain build on one host that has the CPUs of all four (ideal: 1).
 
