@@ -2,6 +2,7 @@ package system_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -48,20 +49,27 @@ func TestASignalThatOnlyTheToolUnderstandsReachesIt(t *testing.T) {
 		write(t, filepath.Join(dir, "tool.sh"), "trap 'echo heard; exit 4' USR1 USR2 ALRM\n: >up\nwhile :; do read -t 1 x; done\n")
 		cmd := node1.Command("mprun", "bash", "tool.sh")
 		cmd.Dir = dir
-		quiet, hold, err := os.Pipe() // a stdin that says nothing
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer hold.Close()
-		cmd.Stdin = quiet
-		end := background(t, cmd)
-		quiet.Close()
-		eventually(t, "the tool is up", func() bool { return exists(filepath.Join(dir, "up")) })
+		end := up(t, cmd)
 		cmd.Process.Signal(s)
 		if r := end(); r.out != "heard\n" || r.code != 4 {
 			t.Errorf("%v: %+v", s, r)
 		}
 	}
+}
+
+// up starts a tool with a stdin that says nothing, and returns when it has made the file up.
+func up(t *testing.T, cmd *exec.Cmd) (end func() result) {
+	t.Helper()
+	quiet, hold, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { hold.Close() })
+	cmd.Stdin = quiet
+	end = background(t, cmd)
+	quiet.Close()
+	eventually(t, "the tool is up", func() bool { return exists(filepath.Join(cmd.Dir, "up")) })
+	return end
 }
 
 func exists(path string) bool {
@@ -79,15 +87,7 @@ func TestASignalForTheGroupReachesTheToolOnce(t *testing.T) {
 		cmd := node1.Command("mprun", "bash", "tool.sh")
 		cmd.Dir = dir
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		quiet, hold, err := os.Pipe() // a stdin that says nothing
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer hold.Close()
-		cmd.Stdin = quiet
-		end := background(t, cmd)
-		quiet.Close()
-		eventually(t, "the tool is up", func() bool { return exists(filepath.Join(dir, "up")) })
+		end := up(t, cmd)
 		syscall.Kill(-cmd.Process.Pid, s)
 		if r := end(); r.out != "heard\n" || r.code != 4 {
 			t.Errorf("%v: %+v", s, r)
