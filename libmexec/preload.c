@@ -1,7 +1,7 @@
 // libmexec-preload.so: every symbol it puts in front of the C library's, and no decision; those are route.c's.
 //
-// What is here may run in vfork's child, on a stack and in memory that are still its parent's: no allocation, no lock, no write to
-// anything but the stack. Where the stub itself cannot be started, the program is, as if we were not there.
+// What is here may run in vfork's child, on a stack and in memory that are still its parent's: no allocation, no lock, and no write to
+// anything but the stack and what is meant for the parent (note_child). Where the stub itself cannot be started, the program is, as if we were not there.
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
@@ -117,6 +117,8 @@ static int spawn_here(spawn_function *direct, struct way way, const char *path, 
 	int err = 0;
 	if (way.traced == NULL || spawn_traced(way, path, pid, actions, attributes, argv, envp) != 0)
 		err = direct(pid, file, actions, attributes, argv, envp);
+	if (err == 0)
+		note_child(*pid);
 	if (err != 0 || way.why == KEPT_NOT)
 		return err;
 	if (way.why == KEPT_SHORT)
@@ -139,8 +141,10 @@ static int spawn(spawn_function *direct, struct way way, const char *path, pid_t
 		pid = &own;
 	int64_t at = journal_now();
 	int err = real.posix_spawn(pid, way.stub, actions, attributes, (char *const *)wrapped, n > 0 ? hand_on(envp, false, room) : envp);
-	if (err == 0)
+	if (err == 0) {
+		note_child(*pid);
 		note_started(*pid, way.kind, false, at);
+	}
 	errno = saved;
 	if (err == 0 || err == EBADF || err == EEXIST) // execve's are others: an action's own, and done twice O_EXCL finds what it has made
 		return err;
@@ -184,6 +188,7 @@ static void execute(const char *path, char *const argv[], struct way *way, char 
 	size_t n = handed_room(envp, false);
 	const char *room[n + 1];
 	int saved = errno;
+	note_child(getpid());
 	note_started(getpid(), way->kind, false, journal_now());
 	real.execve(way->stub, (char *const *)wrapped, n > 0 ? hand_on(envp, false, room) : envp);
 	errno = saved;
@@ -208,6 +213,7 @@ static int execute_here(int (*direct)(const char *, char *const[], char *const[]
 	const char *room[n + 1];
 	if (n > 0)
 		envp = here(way, envp, room);
+	note_child(getpid());
 	if (way.why == KEPT_SHORT)
 		note_started(getpid(), way.kind, true, journal_now());
 	uint64_t ticket = way.why != KEPT_NOT && has_journal() ? note_kept(way.why, getpid(), getppid(), file, argv) : 0;

@@ -71,6 +71,43 @@ TEST(a_recipe_that_ignores_it_makes_make_wait_as_ever)
 	CHECK(strstr(contents("err"), "Deleting file 'a'") != NULL);
 }
 
+// A process that opens its target again and again. Its number is in the file "up"; it has ended when make has.
+#define OPENS_AGAIN "sh -c 'trap \"\" TERM; echo $$$$ >pid; mv pid up; while :; do echo half >a; done'"
+
+static void leaves_nothing(const char *makefile)
+{
+	interrupted(makefile, SIGTERM, true);
+	pid_t pid = atoi(contents("up"));
+	char path[64], state = 0;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	FILE *f = fopen(path, "re");
+	if (f != NULL) { // nobody has waited for it
+		CHECK(fscanf(f, "%*d (sh) %c", &state) == 1);
+		fclose(f);
+		kill(pid, SIGKILL);
+		SAME(state, 'Z');
+	}
+	CHECK(access("a", F_OK) != 0);
+	CHECK(strstr(contents("err"), "Deleting file 'a'") != NULL);
+}
+
+TEST(what_outlives_its_shell_is_gone_before_its_target_is_deleted)
+{
+	leaves_nothing("a: ; " OPENS_AGAIN "; :\n");
+}
+
+TEST(what_a_recipe_has_left_in_a_session_of_its_own_is_gone_too)
+{
+	leaves_nothing("a: ; (setsid " OPENS_AGAIN " &); while :; do sleep 0.01; done\n");
+}
+
+// As cat at the end of its pipe.
+TEST(what_ends_soon_behind_its_shell_is_not_killed)
+{
+	interrupted("a: ; (trap '' TERM; (sleep 0.05; echo said) & : >up); while :; do sleep 0.01; done\n", SIGTERM, true);
+	SAME_TEXT(contents("out"), "said\n");
+}
+
 TEST(a_make_that_ignores_the_interrupt_goes_on_ignoring_it)
 {
 	signal(SIGINT, SIG_IGN);
