@@ -142,7 +142,7 @@ const look = 400 * time.Millisecond
 
 // mend replaces the tokens of clients that were killed. Nobody tells of that, so what is held is compared with what could hold it: each token that a client holds stands for
 // a child of it, below which some process has no children. So there are never more of them than such leaves below the tool; what is held beyond
-// is lost. (Of a make's children one needs no token, so that one lost token may never be seen to be.) Most of the time the jobs that the daemons know of are as many as the tokens, and nothing needs to be counted.
+// is lost. (Of a make's children one needs no token, and what recipes have left behind is below their make, so that one lost token, or as many as that, may never be seen to be.) Most of the time the jobs that the daemons know of are as many as the tokens, and nothing needs to be counted.
 // A job on another node that has opened its jobserver may have any number of tokens; while there is one, none is taken for lost.
 func (p *pool) mend(tool int) {
 	var losses jobserver.Losses
