@@ -11,6 +11,11 @@ import (
 	"mexec/internal/local"
 )
 
+// nothing is what there is to say to a question in good order. It is for the asker, and none of the log's business.
+type nothing string
+
+func (n nothing) Error() string { return string(n) }
+
 // answer answers a query of the local protocol:
 //
 //	nodes      every node that this one knows: a list of mexec.Node
@@ -82,9 +87,9 @@ func (d *Daemon) answer(cred local.Cred, text string) (any, error) {
 		j := p.book.Find(arg, cred.UID)
 		switch {
 		case j == nil && arg == "":
-			return nil, errors.New("why: no command of yours has come to this daemon")
+			return nil, nothing("why: no command of yours has come to this daemon")
 		case j == nil:
-			return nil, fmt.Errorf("why: no job %s, and no command of yours with these words, is remembered here", arg)
+			return nil, nothing(fmt.Sprintf("why: no job %s, and no command of yours with these words, is remembered here", arg))
 		}
 		return j.Account(d.self), nil
 	}

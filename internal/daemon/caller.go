@@ -411,6 +411,9 @@ func (d *Daemon) query(conn *local.Conn, cred local.Cred, text string) error {
 		return d.watch(conn, cred.UID, what)
 	}
 	answer, err := d.answer(cred, text)
+	if errors.As(err, new(nothing)) {
+		return conn.Write(wire.AppendFailed(nil, 2, err.Error()))
+	}
 	if err != nil {
 		return unanswered(conn, err)
 	}

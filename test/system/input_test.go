@@ -152,8 +152,11 @@ func TestGarbageOnTheLocalSocketIsOneLineEach(t *testing.T) {
 			t.Errorf("%s: %q", name, lines)
 		}
 	}
-	// Who connects and says nothing only looks whether somebody is there.
+	// Who asks for what is not there is told so, and who connects and says nothing only looks whether somebody is there.
 	since := len(node1.Log())
+	if r := run(t, node1.Command("mexecctl", "why", "nosuch")); r.code != 1 || !strings.Contains(r.errs, "remembered here") {
+		t.Errorf("%+v", r)
+	}
 	conn, err := net.Dial("unix", node1.OutsideSocket())
 	if err != nil {
 		t.Fatal(err)
