@@ -22,7 +22,6 @@
 #include "route.h"
 
 // Longer is no use: a recipe that has something to do first, or ignores it, makes make wait anyway.
-// What a recipe has left behind has a moment for what it does at the end of a file or a pipe.
 enum { LONGEST_MS = 400, MOMENT_MS = 100, PAUSE_MS = 1 };
 
 static const int ending[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -52,6 +51,7 @@ void note_child(pid_t pid)
 {
 	if (!notes)
 		return;
+	int saved = errno;
 	pid_t *to = place(pid, 0);
 	for (int i = 0; i < CLOSE; i++) {
 		pid_t there = *place(pid, i);
@@ -60,6 +60,7 @@ void note_child(pid_t pid)
 			break;
 		}
 	}
+	errno = saved;
 	*to = pid;
 	noted = true;
 }
@@ -145,7 +146,7 @@ static void settle(int sig)
 	told = sig == SIGTERM;
 	while (some & OWN && ms() < late)
 		some = look_again(0);
-	for (long until = ms() + MOMENT_MS; some == LEFT && ms() < until;)
+	for (long until = ms() + MOMENT_MS; some == LEFT && ms() < until;) // for what ends by itself, at the end of its pipe say
 		some = look_again(0);
 	for (long until = ms() + MOMENT_MS; some & LEFT && ms() < until;)
 		some = look_again(SIGKILL);

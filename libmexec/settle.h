@@ -11,7 +11,7 @@
 const struct sigaction *settled(int sig, const struct sigaction *action, struct sigaction *room);
 void unsettled(int sig, struct sigaction *old);
 
-// note_child tells of a child that make has started, or is about to execute in this process. vfork's child may.
+// note_child tells of a child that make has started, or is about to execute in this process. vfork's child may; errno stays as it is.
 void note_child(pid_t pid);
 
 // was_told says that a child of ours has had the SIGTERM that make is about to send to it.
