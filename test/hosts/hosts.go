@@ -20,9 +20,11 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -66,6 +68,12 @@ type site interface {
 func Start(ctx context.Context, c Config) (*Hosts, error) {
 	// A host's commands have the descriptors that they are given. What we have inherited ourselves would travel with each of them.
 	unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC)
+	// And they have all signals. What is ignored here, as under nohup or in a shell's background, would be ignored by each of them, too; what is caught is not.
+	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 	if c.N == 0 {
 		c.N = 4
 	}

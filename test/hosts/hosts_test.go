@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -279,5 +280,15 @@ func TestLoopbackCommandsMeetTheirOwnDaemon(t *testing.T) {
 	}
 	if hs.All[0].Cut() == nil {
 		t.Error("a loopback host cannot be cut and must say so")
+	}
+}
+
+func TestWhatIsIgnoredHereIsNotIgnoredByCommands(t *testing.T) {
+	signal.Ignore(syscall.SIGHUP)
+	defer signal.Reset(syscall.SIGHUP)
+	hs := Test(t, Config{N: 1, Bare: true, Loopback: true})
+	err := hs.All[0].Command("sh", "-c", "kill -HUP $$").Run()
+	if died := (*exec.ExitError)(nil); !errors.As(err, &died) || died.Sys().(syscall.WaitStatus).Signal() != syscall.SIGHUP {
+		t.Errorf("%v", err)
 	}
 }

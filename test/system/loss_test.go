@@ -36,6 +36,7 @@ func background(t *testing.T, cmd *exec.Cmd) (end func() result) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.WaitDelay = 20 * time.Second // for what has outlived it, and its output in hand
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
