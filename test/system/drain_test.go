@@ -2,6 +2,7 @@ package system_test
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,7 +16,7 @@ func sees(t *testing.T, h *hosts.Host, number int, state mexec.NodeState, why st
 	t.Helper()
 	eventually(t, h.Name+" sees "+string(state)+" "+why, func() bool {
 		nodes, err := h.Nodes(t.Context())
-		return err == nil && nodes[number-1].State == state && nodes[number-1].Why == why
+		return err == nil && slices.ContainsFunc(nodes, func(n mexec.Node) bool { return n.Number == number && n.State == state && n.Why == why })
 	})
 }
 
