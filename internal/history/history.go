@@ -102,7 +102,7 @@ func (l *Learner) Ran(k Kind, took time.Duration) {
 		p.row, p.short = 0, false
 	default:
 		p.row = 0
-		if p.above++; p.above >= often {
+		if p.above = min(p.above+1, often); p.above == often {
 			p.short = false
 		}
 	}

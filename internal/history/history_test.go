@@ -149,6 +149,17 @@ func TestItIsAsWhoLooksBackSees(t *testing.T) {
 	})
 }
 
+// The count of its runs above the limit grew without bound, and what was written of it was then no text.
+func TestWhatAlwaysTakesALittleLongerIsNoEndOfTheText(t *testing.T) {
+	l, _ := newLearner(t)
+	l.often(1, few, ms)
+	l.often(2, 1000, 2*Limit)
+	again, told := newLearner(t)
+	if again.Learn(l.Text()); !told[1] || !bytes.Equal(again.Text(), l.Text()) {
+		t.Errorf("%s\nis read as\n%s", l.Text(), again.Text())
+	}
+}
+
 func TestWhatIsNoTextTeachesNothing(t *testing.T) {
 	l, _ := newLearner(t)
 	l.often(1, few, ms)
