@@ -290,7 +290,7 @@ func (c *simCluster) idle(long time.Duration) {
 			n := h.home.nodes[w.name]
 			for _, j := range h.jobs {
 				in := h.home.jobs[j.ID]
-				if j.sent != "" || c.now.Sub(j.waiting) < long || in == nil || c.now.Sub(in.patient) < long || c.now.Sub(n.until) < long || !in.queue.at(n, h.home) || !h.home.open(n, in, c.now) {
+				if j.sent != "" || c.now.Sub(j.waiting) < long || in == nil || c.now.Sub(in.patient) < long || c.now.Sub(n.until) < long || c.now.Sub(n.trouble.until) < long || !in.queue.at(n, h.home) || !h.home.open(n, in, c.now) {
 					continue
 				}
 				if w.slots.Memory() == 0 || w.slots.Reserved()+w.slots.need(in.Need()) <= w.slots.Memory() {
