@@ -103,24 +103,12 @@ var settings = []setting{
 		name: "weights", list: true, shown: "1 for each",
 		meaning: "how much of this node's slots users get beside others who want them, such as alice=3 or 1004=0.5; by name or number",
 		set:     weights,
-		get: func(c *Config) []string {
-			s := []string{}
-			for _, w := range c.Weights {
-				s = append(s, w.text)
-			}
-			return s
-		},
+		get:     texts(func(c *Config) []Weight { return c.Weights }),
 	}, {
 		name: "allow", list: true, shown: "any member",
 		meaning: "networks that may connect, CIDR or address/mask; loopback always may. Bare arguments are pairs of address and mask",
 		set:     allow,
-		get: func(c *Config) []string {
-			s := []string{}
-			for _, n := range c.Allow {
-				s = append(s, n.String())
-			}
-			return s
-		},
+		get:     texts(func(c *Config) []Net { return c.Allow }),
 	}, {
 		name: "join", list: true, shown: "those known from joining",
 		meaning: "gossip addresses of more nodes to look for, host:port",
@@ -250,6 +238,16 @@ func whole(field func(*Config) *int, most int) func(*Config, string) error {
 	}
 }
 
+func texts[T fmt.Stringer](list func(*Config) []T) func(*Config) []string {
+	return func(c *Config) []string {
+		s := []string{}
+		for _, one := range list(c) {
+			s = append(s, one.String())
+		}
+		return s
+	}
+}
+
 // labelsLimit is for all labels together, with commas between: they travel with a node's facts, which have a limit (cluster/facts.go).
 const labelsLimit = 200
 
@@ -316,6 +314,8 @@ type Weight struct {
 	Of   float64
 	text string
 }
+
+func (w Weight) String() string { return w.text }
 
 func weights(c *Config, s string) error {
 	if s == "" {
