@@ -128,6 +128,14 @@ func (c *Cluster) listen(ctx context.Context) (memberlist.Transport, error) {
 	return s, nil
 }
 
+// Each member sends each news to gossipNodes random others every 0.2 s, retransmitMult times the number of digits of the
+// cluster's size in all. With memberlist's own 4 and 3 a news missed one of 32 members in 3 of 1,000 cases, until the next
+// comparison half a minute later, and a node that drains has to be known as such at once. Twice as many take no longer.
+const (
+	retransmitMult = 8
+	gossipNodes    = 6
+)
+
 // gossip makes this run of the daemon a member.
 func (c *Cluster) gossip(transport memberlist.Transport) error {
 	now := time.Now()
@@ -147,6 +155,7 @@ func (c *Cluster) gossip(transport memberlist.Transport) error {
 	conf.BindPort = port
 	conf.SecretKey = c.config.Key
 	conf.TCPTimeout = streamTimeout
+	conf.RetransmitMult, conf.GossipNodes = retransmitMult, gossipNodes
 	conf.EnableCompression = false // it halves 2 kB/s and costs three times the CPU (docs/gossip.md)
 	conf.Delegate, conf.Events, conf.Alive = delegate{c}, delegate{c}, delegate{c}
 	conf.Logger = log.New(c.rumours, "", 0)
